@@ -1,0 +1,38 @@
+"""Open up recurrent networks: states and gates at every timestep, edits that re-run the model, gradient flow."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rnnwidget.editing import Edit, Intervention, InterventionResult, clamp, edited, intervene, nudge, scale, shift
+from rnnwidget.recording import LayerRecording, Recording, record
+
+if TYPE_CHECKING:
+    from rnnwidget.widgets.inspector import RNNInspector
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Edit",
+    "Intervention",
+    "InterventionResult",
+    "LayerRecording",
+    "RNNInspector",
+    "Recording",
+    "__version__",
+    "clamp",
+    "edited",
+    "intervene",
+    "nudge",
+    "record",
+    "scale",
+    "shift",
+]
+
+_WIDGETS = {"RNNInspector": "rnnwidget.widgets.inspector"}
+
+
+def __getattr__(name: str) -> object:
+    # Widgets load when asked for: the engine serves scripts and servers without ipywidgets too.
+    if name in _WIDGETS:
+        return getattr(import_module(_WIDGETS[name]), name)
+    raise AttributeError(f"module 'rnnwidget' has no attribute {name!r}")

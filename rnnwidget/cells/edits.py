@@ -1,0 +1,104 @@
+"""What an edit does inside one step of a recurrent layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Num, Shaped
+from torch import Tensor
+
+Operation = Literal["clamp", "scale", "nudge", "shift"]
+
+
+@dataclass(frozen=True)
+class SiteEdit:
+    """One edit of one site of one layer, laid out over ``(time, batch, unit)``.
+
+    ``value`` and ``mask`` broadcast against the site; ``mask`` is None where the edit covers everything.
+    """
+
+    site: str
+    operation: Operation
+    value: Num[Tensor, "#time #batch #unit"]
+    mask: Bool[Tensor, "#time #batch #unit"] | None = None
+
+    def reordered(self, flip: Callable[[Tensor], Tensor]) -> SiteEdit:
+        """The same edit in another order of time."""
+        value = flip(self.value) if self.value.size(0) > 1 else self.value
+        mask = self.mask
+        if mask is not None and mask.size(0) > 1:
+            mask = flip(mask)
+        return replace(self, value=value, mask=mask)
+
+    def at(self, step: int) -> SiteEdit:
+        """The part of the edit that falls on one step."""
+        value = self.value[step : step + 1] if self.value.size(0) > 1 else self.value
+        mask = self.mask
+        if mask is not None and mask.size(0) > 1:
+            mask = mask[step : step + 1]
+        return replace(self, value=value, mask=mask)
+
+    def __call__(self, tensor: Shaped[Tensor, "time batch unit"]) -> Shaped[Tensor, "time batch unit"]:
+        value = self.value.to(tensor.dtype)
+        match self.operation:
+            case "clamp":
+                changed = value.expand_as(tensor)
+            case "scale":
+                changed = tensor * value
+            case "nudge" | "shift":
+                changed = tensor + value
+        return changed if self.mask is None else torch.where(self.mask, changed, tensor)
+
+    def derivative(self, tensor: Shaped[Tensor, "time batch unit"]) -> Shaped[Tensor, "time batch unit"]:
+        """∂(edited site)/∂(site), given the derivative so far."""
+        match self.operation:
+            case "clamp":
+                changed = torch.zeros_like(tensor)
+            case "scale":
+                changed = tensor * self.value.to(tensor.dtype)
+            case "nudge" | "shift":
+                return tensor
+        return changed if self.mask is None else torch.where(self.mask, changed, tensor)
+
+
+@dataclass(frozen=True)
+class LayerEdits:
+    """All edits of one layer, in the order in which they apply; empty is falsy."""
+
+    edits: tuple[SiteEdit, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.edits)
+
+    def _of(self, site: str, *, shifts: bool) -> Iterable[SiteEdit]:
+        return (edit for edit in self.edits if edit.site == site and (edit.operation == "shift") == shifts)
+
+    def before(self, site: str, preactivation: Tensor) -> Tensor:
+        """The pre-activation of ``site`` with its shifts added."""
+        for edit in self._of(site, shifts=True):
+            preactivation = edit(preactivation)
+        return preactivation
+
+    def after(self, site: str, activation: Tensor) -> Tensor:
+        """The activation of ``site`` after its clamps, scales and nudges, in list order."""
+        for edit in self._of(site, shifts=False):
+            activation = edit(activation)
+        return activation
+
+    def derivative(self, site: str, activation: Tensor) -> Tensor:
+        """The derivative of ``site`` by its pre-activation, carried through the edits made after the nonlinearity."""
+        for edit in self._of(site, shifts=False):
+            activation = edit.derivative(activation)
+        return activation
+
+    def at(self, step: int) -> LayerEdits:
+        return LayerEdits(tuple(edit.at(step) for edit in self.edits))
+
+    def reordered(self, flip: Callable[[Tensor], Tensor]) -> LayerEdits:
+        return LayerEdits(tuple(edit.reordered(flip) for edit in self.edits))
+
+
+NO_EDITS = LayerEdits()

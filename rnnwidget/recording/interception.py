@@ -1,0 +1,253 @@
+"""The one place that sees recurrent calls.
+
+A pre-hook and an always-called hook on each recurrent module enter and leave one thread-local function mode. Inside it
+the fused kernel's call is handed to the clients of that module: recorders look, editors run it layer by layer. Hooks
+are there only while a module has a client, and hold no state: they look the module up in a registry, so that a copied
+or pickled model carries nothing of ours that acts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from rnnwidget.cells.edits import LayerEdits
+from rnnwidget.recording.fused import KERNELS, FusedCall, LayerOutput, StackTrace, parse_fused_call, run_stack
+from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.randomness import randomness_is_private
+
+
+class Editor(Protocol):
+    """Gives the edits of each layer of a call, and carries a layer out under edits."""
+
+    def layer_edits(self, layer: Layer, call: FusedCall) -> LayerEdits: ...
+
+    def run_layer(
+        self, call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
+    ) -> LayerOutput: ...
+
+
+@dataclass(frozen=True)
+class SeenCall:
+    """One recurrent call as it happened. ``trace`` is there if it ran layer by layer."""
+
+    module: RecurrentModule
+    call: FusedCall
+    result: tuple[Tensor, ...]
+    edits: Mapping[str, LayerEdits]
+    trace: StackTrace | None
+    random_state: Tensor | None
+
+
+class Recorder(Protocol):
+    """Is told of each call, after it ran and before its module returns."""
+
+    def receive(self, seen: SeenCall) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """What one block or widget wants of the calls of a model: to look, to edit, or both.
+
+    ``thread`` is the thread whose calls concern it, None for any.
+    """
+
+    thread: int | None
+    recorder: Recorder | None = None
+    editor: Editor | None = None
+
+    def concerned(self) -> bool:
+        return self.thread is None or self.thread == threading.get_ident()
+
+
+@dataclass(eq=False)
+class _Attachment:
+    module: RecurrentModule
+    clients: list[Client] = field(default_factory=list)
+    handles: list[RemovableHandle] = field(default_factory=list)
+
+
+_lock = threading.RLock()
+_attachments: weakref.WeakKeyDictionary[nn.Module, _Attachment] = weakref.WeakKeyDictionary()
+
+
+class _Active(threading.local):
+    def __init__(self) -> None:
+        self.calls: list[_InterceptedCall] = []
+
+
+_active = _Active()
+
+
+class _InterceptedCall(TorchFunctionMode):
+    """In force from the pre-hook of a recurrent module to its forward hook."""
+
+    def __init__(self, module: RecurrentModule, clients: tuple[Client, ...], arguments: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.clients = clients
+        self.sequence = arguments[0] if arguments else None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        _active.calls.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _active.calls.remove(self)
+        super().__exit__(*exception)
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in KERNELS:
+            return func(*args, **(kwargs or {}))
+        if torch.is_autocast_enabled(args[0].device.type):
+            raise NotImplementedError(
+                f"{self.module.path or type(self.module.module).__name__} runs under torch.autocast, "
+                "which is not recorded or edited yet; leave autocast for this call"
+            )
+        call = parse_fused_call(func, args, self.module.module, self.module.family, self.sequence)
+        return self._carry_out(call, args)
+
+    def _carry_out(self, call: FusedCall, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        random_state = torch.get_rng_state() if call.drops and call.input.device.type == "cpu" else None
+        edits = self._merged_edits(call)
+        trace = None
+        if edits or (call.drops and random_state is None) or (call.drops and randomness_is_private()):
+            trace = run_stack(call, self._runner(edits))
+            result = trace.result
+        else:
+            result = call.kernel(*arguments)
+        seen = SeenCall(self.module, call, result, edits, trace, random_state)
+        for client in self.clients:
+            if client.recorder is not None:
+                client.recorder.receive(seen)
+        return result
+
+    def _merged_edits(self, call: FusedCall) -> dict[str, LayerEdits]:
+        editors = [client.editor for client in self.clients if client.editor is not None]
+        merged = {
+            layer.name: LayerEdits(
+                tuple(edit for editor in editors for edit in editor.layer_edits(layer, call).edits)
+            )
+            for layer in self.module.layers
+            if editors
+        }
+        return {name: edits for name, edits in merged.items() if edits}
+
+    def _runner(self, edits: Mapping[str, LayerEdits]) -> Any:
+        editor = next((client.editor for client in self.clients if client.editor is not None), None)
+        directions = 2 if self.module.module.bidirectional else 1
+
+        def run_layer(call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
+            names = [layer.name for layer in self.module.layers[index * directions : (index + 1) * directions]]
+            of_layer = tuple(edits.get(name, LayerEdits()) for name in names)
+            if editor is None or not any(of_layer):
+                return call.run_layer(call.weights[index], inputs, initial)
+            return editor.run_layer(call, index, inputs, initial, of_layer)
+
+        return run_layer
+
+
+class _Hook:
+    """Looks its module up in the registry when called; a copy of it finds nothing and does nothing."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)()
+
+    def __reduce__(self) -> Any:
+        # Any callable that takes what it is given and returns None; a builtin one loads where rnnwidget is missing.
+        return getattr, (contextlib.nullcontext(), "__exit__")
+
+
+class _Enter(_Hook):
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        _discard_stale()
+        attachment = _attachments.get(module)
+        clients = tuple(client for client in attachment.clients if client.concerned()) if attachment else ()
+        if attachment and clients:
+            given = arguments or tuple(keywords.values())
+            _InterceptedCall(attachment.module, clients, given).__enter__()
+
+
+class _Leave(_Hook):
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        if _active.calls and _active.calls[-1].module.module is module:
+            _active.calls[-1].__exit__(None, None, None)
+
+
+def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
+    """Let ``client`` see the calls of ``modules`` until it is detached."""
+    with _lock:
+        for module in modules:
+            attachment = _attachments.get(module.module)
+            if attachment is None:
+                attachment = _Attachment(module)
+                _attachments[module.module] = attachment
+                attachment.handles = [
+                    module.module.register_forward_pre_hook(_Enter(), with_kwargs=True),
+                    module.module.register_forward_hook(_Leave(), always_call=True),
+                ]
+            attachment.clients = [*attachment.clients, client]
+
+
+def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
+    """Undo :func:`attach`; the hooks go with a module's last client."""
+    with _lock:
+        for module in modules:
+            attachment = _attachments.get(module.module)
+            if attachment is None:
+                continue
+            attachment.clients = [other for other in attachment.clients if other is not client]
+            if not attachment.clients:
+                for handle in attachment.handles:
+                    handle.remove()
+                del _attachments[module.module]
+
+
+def without_hooks(copied: nn.Module) -> nn.Module:
+    """Take the inert copies of our hooks off a copied model."""
+    for module in copied.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key in [key for key, hook in hooks.items() if isinstance(hook, _Hook)]:
+                del hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+                module._forward_hooks_always_called.pop(key, None)
+    return copied
+
+
+@contextlib.contextmanager
+def attached(modules: Iterable[RecurrentModule], client: Client) -> Iterator[None]:
+    """Attach for the length of a block, whatever happens in it."""
+    modules = tuple(modules)
+    attach(modules, client)
+    try:
+        yield
+    finally:
+        detach(modules, client)
+        _discard_stale()
+
+
+def _discard_stale() -> None:
+    """Leave modes whose module is no longer running: PyTorch calls no hook after a KeyboardInterrupt."""
+    if not _active.calls:
+        return
+    running: set[int] = set()
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "_call_impl":
+            running.add(id(frame.f_locals.get("self")))
+        frame = frame.f_back  # type: ignore[assignment]
+    while _active.calls and id(_active.calls[-1].module.module) not in running:
+        _active.calls[-1].__exit__(None, None, None)

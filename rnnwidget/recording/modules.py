@@ -1,0 +1,118 @@
+"""Which recurrent layers a model has, and what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from rnnwidget.cells import Family, gru, lstm, rnn, rnn_relu
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer and direction of one recurrent module."""
+
+    name: str
+    family: Family
+    index: int
+    reverse: bool
+    hidden_size: int
+    projected_size: int
+
+    def width(self, site: str) -> int:
+        """How many units ``site`` has."""
+        return self.projected_size if site == "hidden" else self.hidden_size
+
+
+@dataclass(frozen=True)
+class RecurrentModule:
+    """A recurrent module of a model, under its first path."""
+
+    path: str
+    module: nn.RNNBase
+    layers: tuple[Layer, ...]
+
+    @property
+    def family(self) -> Family:
+        return self.layers[0].family
+
+
+def plain_path(path: str) -> str:
+    """A module's dotted path without what ``torch.compile`` and data-parallel wrappers add."""
+    parts = [part for part in path.split(".") if part != "_orig_mod"]
+    if parts and parts[0] == "module":
+        parts = parts[1:]
+    return ".".join(parts)
+
+
+def family_of(module: nn.RNNBase) -> Family:
+    """The family that computes a fused module."""
+    if isinstance(module, nn.LSTM):
+        return lstm
+    if isinstance(module, nn.GRU):
+        return gru
+    return rnn if getattr(module, "nonlinearity", "tanh") == "tanh" else rnn_relu
+
+
+def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
+    prefix = f"{path}." if path else ""
+    return tuple(
+        Layer(
+            name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
+            family=family_of(module),
+            index=index,
+            reverse=reverse,
+            hidden_size=module.hidden_size,
+            projected_size=module.proj_size or module.hidden_size,
+        )
+        for index in range(module.num_layers)
+        for reverse in ((False, True) if module.bidirectional else (False,))
+    )
+
+
+_CELLS = (nn.RNNCellBase,)
+_OPAQUE_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+
+
+def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
+    """The recurrent modules of ``model`` in the order of ``named_modules``.
+
+    Raises
+    ------
+    TypeError
+        ``model`` is not an ``nn.Module``.
+    NotImplementedError
+        It has a recurrent module of a kind that cannot be opened yet; the message names it.
+    ValueError
+        It has no recurrent module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}")
+    found: list[RecurrentModule] = []
+    for path, module in model.named_modules():
+        clean = plain_path(path)
+        if isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
+            found.append(RecurrentModule(clean, module, _layers(clean, module)))
+        elif isinstance(module, _CELLS):
+            _refuse(clean, module, "cells in a loop are not recorded yet; nn.RNN, nn.LSTM and nn.GRU are")
+        elif getattr(module, "original_name", type(module).__name__) in _OPAQUE_NAMES and _is_opaque(module):
+            _refuse(clean, module, "TorchScript and quantised modules hide their steps; pass the original module")
+    if not found:
+        kinds = sorted({type(module).__name__ for module in model.modules()})
+        raise ValueError(
+            f"{type(model).__name__} has no recurrent module: looked for nn.RNN, nn.LSTM and nn.GRU, "
+            f"found {', '.join(kinds)}. A hand-written cell has to be registered as a family first "
+            "(rnnwidget.cells.register)."
+        )
+    return tuple(found)
+
+
+def _is_opaque(module: nn.Module) -> bool:
+    kind = type(module).__module__
+    return kind.startswith(("torch.jit", "torch.ao.nn", "torch.nn.quantized", "torch.nn.quantizable"))
+
+
+def _refuse(path: str, module: nn.Module, reason: str) -> None:
+    name = getattr(module, "original_name", type(module).__name__)
+    raise NotImplementedError(f"cannot open {name} at {path or 'the top of the model'!r}: {reason}")

@@ -1,0 +1,108 @@
+"""A copy of a model to try things on: it shares the parameters' memory and nothing else with the original."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.recording.interception import Client, Editor, attached, without_hooks
+from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
+from rnnwidget.recording.randomness import PrivateRandomness
+from rnnwidget.recording.recording import Recording
+
+
+def call_model(model: nn.Module, x: object) -> object:
+    """Call ``model`` on ``x``: an exact tuple is its positional arguments, an exact dict its keywords."""
+    if type(x) is tuple:
+        return model(*x)
+    if type(x) is dict:
+        return model(**x)
+    return model(x)
+
+
+class Twin:
+    """Runs a model's computation without touching the model.
+
+    The copy holds the parameters' own memory, detached: it follows every optimiser step, costs nothing and takes no
+    gradients. Buffers are its own. A model that cannot be copied is run itself, one run at a time, its buffers put
+    back afterwards; ``why_not_copied`` then says why.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._original = model
+        self._lock = threading.RLock()
+        self.why_not_copied = ""
+        recurrent_modules(model)
+        self._make()
+
+    def _make(self) -> None:
+        parameters = list(self._original.parameters())
+        self._addresses = _addresses(self._original)
+        try:
+            memo: dict[int, object] = {
+                id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in parameters
+            }
+            self.model = without_hooks(copy.deepcopy(self._original, memo))
+        except Exception as error:
+            self.why_not_copied = f"{type(error).__name__}: {error}"
+            self.model = self._original
+        self.modules: tuple[RecurrentModule, ...] = recurrent_modules(self.model)
+
+    def run(
+        self,
+        x: object,
+        *,
+        editor: Editor | None = None,
+        loss: Callable[[object], Tensor] | None = None,
+        seed: int = 0,
+    ) -> tuple[object, Recording]:
+        """Run once and record, in the caller's grad mode; with ``loss`` the gradients at every recurrent call too.
+
+        Random numbers come from a generator seeded with ``seed``, so that two runs differ only by their edits.
+        """
+        with self._lock, self._buffers_kept():
+            if not self.why_not_copied and _addresses(self._original) != self._addresses:
+                self._make()
+            recording = Recording(gradients=loss is not None, start_graph=loss is not None)
+            client = Client(threading.get_ident(), recorder=recording, editor=editor)
+            try:
+                with attached(self.modules, client), PrivateRandomness(seed):
+                    if loss is None:
+                        return call_model(self.model, x), recording
+                    with torch.inference_mode(mode=False), torch.enable_grad():
+                        output = call_model(self.model, x)
+                        tapped = [tensor for tap in recording.taps for tensor in tap.tapped]
+                        torch.autograd.grad(loss(output), tapped, allow_unused=True)
+                        return output, recording
+            finally:
+                recording.close()
+
+    @contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        if not self.why_not_copied:
+            yield
+            return
+        kept = [(buffer, buffer.clone()) for buffer in self._original.buffers()]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in kept:
+                    buffer.copy_(value)
+
+    def follow_mode(self) -> None:
+        """Take over train or eval of every submodule from the original."""
+        if self.model is self._original:
+            return
+        for ours, theirs in zip(self.model.modules(), self._original.modules(), strict=True):
+            ours.training = theirs.training
+
+
+def _addresses(model: nn.Module) -> tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]:
+    """Tells a parameter that was replaced or moved from one that was stepped in place."""
+    return tuple((p.data_ptr(), p.dtype, tuple(p.shape)) for p in model.parameters())
