@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,7 @@ class LayerOutput:
     finals: tuple[Tensor, ...]
 
 
+@runtime_checkable
 class LayerRunner(Protocol):
     """Runs layer ``index`` of a call on the given inputs."""
 

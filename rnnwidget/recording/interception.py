@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.randomness import randomness_is_private
 
 
+@runtime_checkable
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits."""
 
@@ -49,6 +50,7 @@ class SeenCall:
     random_state: Tensor | None
 
 
+@runtime_checkable
 class Recorder(Protocol):
     """Is told of each call, after it ran and before its module returns."""
 
@@ -98,7 +100,7 @@ class _InterceptedCall(TorchFunctionMode):
         self.clients = clients
         self.sequence = arguments[0] if arguments else None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _InterceptedCall:
         super().__enter__()
         _active.calls.append(self)
         return self
@@ -160,10 +162,10 @@ class _InterceptedCall(TorchFunctionMode):
         return run_layer
 
 
-class _Hook:
-    """Looks its module up in the registry when called; a copy of it finds nothing and does nothing."""
+class ModelHook:
+    """A hook without state: looks its module up in the registry when called; a copy of it finds nothing and does nothing."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModelHook:
         return type(self)()
 
     def __reduce__(self) -> Any:
@@ -171,7 +173,7 @@ class _Hook:
         return getattr, (contextlib.nullcontext(), "__exit__")
 
 
-class _Enter(_Hook):
+class _Enter(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         _discard_stale()
         attachment = _attachments.get(module)
@@ -181,7 +183,7 @@ class _Enter(_Hook):
             _InterceptedCall(attachment.module, clients, given).__enter__()
 
 
-class _Leave(_Hook):
+class _Leave(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         if _active.calls and _active.calls[-1].module.module is module:
             _active.calls[-1].__exit__(None, None, None)
@@ -220,7 +222,7 @@ def without_hooks(copied: nn.Module) -> nn.Module:
     """Take the inert copies of our hooks off a copied model."""
     for module in copied.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            for key in [key for key, hook in hooks.items() if isinstance(hook, _Hook)]:
+            for key in [key for key, hook in hooks.items() if isinstance(hook, ModelHook)]:
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
                 module._forward_hooks_always_called.pop(key, None)

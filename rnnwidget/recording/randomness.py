@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class PrivateRandomness(TorchFunctionMode):
         self._generators: dict[torch.device, torch.Generator] = {}
         self._seed = seed
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> PrivateRandomness:
         super().__enter__()
         _private.depth += 1
         return self

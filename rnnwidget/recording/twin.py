@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,18 @@ from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """Positional and keyword arguments of a call that was seen rather than asked for."""
+
+    positional: tuple[object, ...]
+    keywords: Mapping[str, object]
+
+
 def call_model(model: nn.Module, x: object) -> object:
     """Call ``model`` on ``x``: an exact tuple is its positional arguments, an exact dict its keywords."""
+    if isinstance(x, Arguments):
+        return model(*x.positional, **x.keywords)
     if type(x) is tuple:
         return model(*x)
     if type(x) is dict:
@@ -66,8 +77,7 @@ class Twin:
         Random numbers come from a generator seeded with ``seed``, so that two runs differ only by their edits.
         """
         with self._lock, self._buffers_kept():
-            if not self.why_not_copied and _addresses(self._original) != self._addresses:
-                self._make()
+            self._follow()
             recording = Recording(gradients=loss is not None, start_graph=loss is not None)
             client = Client(threading.get_ident(), recorder=recording, editor=editor)
             try:
@@ -95,12 +105,17 @@ class Twin:
                 for buffer, value in kept:
                     buffer.copy_(value)
 
-    def follow_mode(self) -> None:
-        """Take over train or eval of every submodule from the original."""
+    def _follow(self) -> None:
+        """Take over what the original has become since: replaced parameters, buffers, train or eval."""
         if self.model is self._original:
             return
+        if _addresses(self._original) != self._addresses:
+            self._make()
         for ours, theirs in zip(self.model.modules(), self._original.modules(), strict=True):
             ours.training = theirs.training
+        with torch.no_grad():
+            for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
+                ours.copy_(theirs)
 
 
 def _addresses(model: nn.Module) -> tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]:

@@ -1,0 +1,155 @@
+"""Sees whole calls of a model, from whatever thread: its arguments, its output and its recurrent layers."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.hooks import RemovableHandle
+
+from rnnwidget.recording.interception import Client, ModelHook, SeenCall, attach, detach
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.twin import Arguments
+
+
+@dataclass(frozen=True)
+class CapturedCall:
+    """One call of a model; arguments and output are clones."""
+
+    arguments: Arguments
+    output: object
+    recording: Recording
+    grad_enabled: bool
+
+
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.recording: Recording | None = None
+        self.arguments: Arguments | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _CaptureClient(Client):
+    current: _Current | None = None
+
+    def concerned(self) -> bool:
+        return self.current is not None and self.current.recording is not None
+
+
+class ModelCapture:
+    """Tells ``receive`` of calls of ``model``, at most one in ``pause`` seconds so that a training loop is not held up.
+
+    Whatever ``receive`` raises stays out of the user's call.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        modules: tuple[RecurrentModule, ...],
+        receive: Callable[[CapturedCall], None],
+        *,
+        pause: float = 0.2,
+    ) -> None:
+        self._current = _Current()
+        self._modules = modules
+        self._receive = weakref.WeakMethod(receive)
+        self._pause = pause
+        self._last = -float("inf")
+        self._client = _CaptureClient(None, recorder=self, current=self._current)
+        attach(modules, self._client)
+        self._model = weakref.ref(model)
+        watched = _watched.get(model)
+        if watched is None:
+            watched = _watched[model] = _Watched(
+                [
+                    model.register_forward_pre_hook(_Begin(), with_kwargs=True, prepend=True),
+                    model.register_forward_hook(_End(), always_call=True),
+                ]
+            )
+        watched.captures = (*watched.captures, self)
+
+    def receive(self, seen: SeenCall) -> None:
+        """Pass a recurrent call to the recording of the model's call in progress on this thread."""
+        if self._current.recording is not None:
+            self._current.recording.receive(seen)
+
+    def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """The model's call begins."""
+        if time.monotonic() - self._last < self._pause:
+            return
+        self._current.recording = Recording()
+        self._current.arguments = Arguments(_cloned(arguments), _cloned(keywords))
+
+    def end(self, output: object) -> None:
+        """The model's call has ended; ``output`` is None if it failed."""
+        recording, arguments = self._current.recording, self._current.arguments
+        self._current.recording = self._current.arguments = None
+        if recording is None or arguments is None or output is None or not recording.layers:
+            return
+        receive = self._receive()
+        if receive is not None:
+            receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
+        self._last = time.monotonic()
+
+    def close(self) -> None:
+        """Stop seeing calls; the hooks go with a model's last capture."""
+        detach(self._modules, self._client)
+        model = self._model()
+        watched = None if model is None else _watched.get(model)
+        if model is None or watched is None:
+            return
+        watched.captures = tuple(other for other in watched.captures if other is not self)
+        if not watched.captures:
+            for handle in watched.handles:
+                handle.remove()
+            del _watched[model]
+
+
+@dataclass(eq=False)
+class _Watched:
+    handles: list[RemovableHandle]
+    captures: tuple[ModelCapture, ...] = ()
+
+
+_watched: weakref.WeakKeyDictionary[nn.Module, _Watched] = weakref.WeakKeyDictionary()
+
+
+def _captures_of(module: nn.Module) -> tuple[ModelCapture, ...]:
+    watched = _watched.get(module)
+    return () if watched is None else watched.captures
+
+
+class _Begin(ModelHook):
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        for capture in _captures_of(module):
+            capture.begin(arguments, keywords)
+
+
+class _End(ModelHook):
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        for capture in _captures_of(module):
+            capture.end(output)
+
+
+def _cloned(value: Any) -> Any:
+    """The same structure with tensors of its own."""
+    if isinstance(value, Tensor):
+        with torch.inference_mode(mode=False), torch.no_grad():
+            return value.detach().clone()
+    if isinstance(value, PackedSequence):
+        return PackedSequence(*(_cloned(part) for part in value))
+    if type(value) in (tuple, list):
+        return type(value)(_cloned(part) for part in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_cloned(part) for part in value))
+    if type(value) is dict:
+        return {key: _cloned(part) for key, part in value.items()}
+    return value

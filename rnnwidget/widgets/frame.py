@@ -1,0 +1,304 @@
+"""One frame of the score: everything that one picture of it shows, as JSON and bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.analysis import pooled
+from rnnwidget.cells import Family
+from rnnwidget.cells.family import RANGES
+from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.recording import LayerRecording
+from rnnwidget.widgets.answers import Reading, headline, picked_label, shortened
+from rnnwidget.widgets.dials import describe, panel_rows
+from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
+
+ROWS, COLUMNS, CHANNELS = 512, 2048, 8
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+
+Frame = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a picture is on show."""
+
+    layer: str
+    sequence: int
+    site: str
+    units: Sequence[int]
+    tokens: Sequence[Sequence[str]] | None
+
+
+def model_frame(model: nn.Module, modules: Sequence[RecurrentModule]) -> Frame:
+    """What is known of a model before it runs."""
+    return {
+        "title": type(model).__name__,
+        "state": "waiting",
+        "found": [
+            {
+                "path": module.path or "(the model itself)",
+                "family": _family_label(module.family),
+                "layers": module.module.num_layers,
+                "units": module.module.hidden_size,
+                "direction": "both directions" if module.module.bidirectional else "forward",
+                "parameters": sum(parameter.numel() for parameter in module.module.parameters()),
+            }
+            for module in modules
+        ],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "hint": "Call the model once, as in model(x), and its states appear here.",
+    }
+
+
+def picture_frame(
+    modules: Sequence[RecurrentModule],
+    picture: Picture,
+    shown: Shown,
+    orders: RowOrders,
+    readings: tuple[Reading, Reading] | None,
+) -> Frame:
+    """What a picture adds to :func:`model_frame`."""
+    before, after = picture.baseline_recording[shown.layer], picture.recording[shown.layer]
+    layer = next(layer for module in modules for layer in module.layers if layer.name == shown.layer)
+    steps = int(after.lengths[shown.sequence])
+    width = layer.width(shown.site)
+    order = orders.order(picture.baseline_recording, shown.layer, width)
+    pinned = shown.units[-1] if shown.units else orders.liveliest(picture.baseline_recording, shown.layer)
+    map_before = before[shown.site][:steps, shown.sequence].float().cpu() if picture.edited else None
+    map_after = after[shown.site][:steps, shown.sequence].float().cpu()
+    heatmap, margin, truncated = _heatmap(layer, shown.site, order, map_after, map_before)
+    edited_units = _edited_units(picture, layer, width)
+    return {
+        "state": "filled",
+        "hint": "",
+        "layers": [_layer_entry(module, layer) for module in modules for layer in module.layers],
+        "layer": shown.layer,
+        "sequences": picture.batch,
+        "sequence": shown.sequence,
+        "sequence_label": f"sequence {shown.sequence + 1} of {picture.batch}",
+        "steps": steps,
+        "reverse": layer.reverse,
+        "tokens": None if shown.tokens is None else list(shown.tokens[shown.sequence][:steps]),
+        "inputs": None if shown.tokens is not None else _channels(picture, modules, layer, shown.sequence, steps),
+        "sites": [_site_entry(layer.family, site) for site in (*layer.family.states, *layer.family.gates)],
+        "site": shown.site,
+        "order": _int32(order),
+        "heatmap": heatmap,
+        "margin": margin,
+        "edited_units": _int32(torch.tensor(edited_units, dtype=torch.int64)),
+        "residual": _residual(after),
+        "trace": _trace(layer, before if picture.edited else None, after, pinned, shown.sequence, steps),
+        **_gradient(picture, after, shown.sequence),
+        "answer": _answer(readings, edited=picture.edited),
+        "panel": panel_rows(layer.family),
+        "edits": [describe(edit) for edit in picture.edits],
+        "truncated": truncated,
+    }
+
+
+def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool = True) -> str:
+    """A short name such as ``0→`` or, where a model has several modules, ``encoder 1←``."""
+    arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
+    return arrow if alone or not module.path else f"{module.path} {arrow}"
+
+
+def float_bytes(tensor: Tensor) -> bytes:
+    """float32, little-endian, row by row."""
+    return tensor.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False).tobytes()
+
+
+def _int32(tensor: Tensor) -> bytes:
+    return tensor.to("cpu", torch.int32).numpy().astype("<i4", copy=False).tobytes()
+
+
+def _family_label(family: Family) -> str:
+    if family.name == "rnn":
+        return f"RNN ({family.activations['hidden']})"
+    return family.name.upper()
+
+
+def _layer_entry(module: RecurrentModule, layer: Layer) -> Frame:
+    prefix = f"{module.path} " if module.path else ""
+    arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
+    entry: Frame = {
+        "name": layer.name,
+        "label": arrow,
+        "title": f"{prefix}layer {layer.index}, {'reverse' if layer.reverse else 'forward'}",
+        "family": layer.family.name,
+        "units": layer.projected_size,
+    }
+    if layer.family.name == "rnn":
+        entry["nonlinearity"] = layer.family.activations["hidden"]
+    return entry
+
+
+def _site_entry(family: Family, site: str) -> Frame:
+    noun = " state" if site in ("hidden", "cell") else ""
+    return {
+        "name": site,
+        "label": site.replace("_", " ") + noun,
+        "symbol": family.letters[site],
+        "signed": _signed(family, site),
+    }
+
+
+def _signed(family: Family, site: str) -> bool:
+    return family.activations.get(site) != "sigmoid"
+
+
+def _heatmap(
+    layer: Layer, site: str, order: Tensor, after: Tensor, before: Tensor | None
+) -> tuple[Frame, Frame, str]:
+    rows_after = after.T[order]
+    cells = pooled(rows_after, ROWS, COLUMNS)
+    cells_before = None if before is None else pooled(before.T[order], ROWS, COLUMNS)
+    signed = _signed(layer.family, site)
+    limits = _limits(after, before) if signed else [0.0, 1.0]
+    heatmap: Frame = {
+        "rows": cells.mean.size(0),
+        "columns": cells.mean.size(1),
+        "row_factor": cells.row_factor,
+        "column_factor": cells.column_factor,
+        "limits": limits,
+        "signed": signed,
+        "data": float_bytes(cells.mean),
+        "low": None if cells.exact else float_bytes(cells.low),
+        "high": None if cells.exact else float_bytes(cells.high),
+        "before": None if cells_before is None else float_bytes(cells_before.mean),
+    }
+    bars = [None if rows is None else _margin(layer.family, site, rows) for rows in (after, before)]
+    pooled_bars = [
+        None if bar is None else pooled(bar[order].unsqueeze(1), ROWS, 1).mean.flatten() for bar in bars
+    ]
+    assert pooled_bars[0] is not None
+    letter = layer.family.letters[site]
+    margin: Frame = {
+        "label": f"mean |{letter}|" if signed else f"{letter} > 0.9",
+        "values": float_bytes(pooled_bars[0]),
+        "before": None if pooled_bars[1] is None else float_bytes(pooled_bars[1]),
+        "limits": [0.0, limits[1]] if signed else [0.0, 1.0],
+    }
+    notes = []
+    if cells.column_factor > 1:
+        notes.append(f"{cells.column_factor} steps per column")
+    if cells.row_factor > 1:
+        notes.append(f"{cells.row_factor} units per row")
+    return heatmap, margin, f"means of {' and '.join(notes)}" if notes else ""
+
+
+def _margin(family: Family, site: str, values: Tensor) -> Tensor:
+    if _signed(family, site):
+        return torch.nan_to_num(values, posinf=0.0, neginf=0.0).abs().mean(dim=0)
+    return (values > 0.9).float().mean(dim=0)
+
+
+def _limits(after: Tensor, before: Tensor | None) -> list[float]:
+    """Symmetric limits on a round number, so that they stay put while values drift."""
+    everything = after if before is None else torch.cat([after, before])
+    finite = everything[torch.isfinite(everything)].abs()
+    top = float(finite.max()) if finite.numel() else 1.0
+    if top == 0:
+        return [-1.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(top))
+    limit = next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-6))
+    return [-limit, limit]
+
+
+def _edited_units(picture: Picture, layer: Layer, width: int) -> list[int]:
+    found: set[int] = set()
+    for edit in picture.edits:
+        if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity:
+            found |= set(range(width) if edit.units is None else edit.units)
+    return sorted(unit for unit in found if unit < width)
+
+
+def _residual(layer: LayerRecording) -> Frame:
+    error = layer.replay_error
+    if error != error:
+        return {"text": "a state is not finite", "ok": False}
+    tolerance = TOLERANCE.get(layer.hidden.dtype, 1e-5)
+    return {"text": f"{error:.0e}", "ok": error <= tolerance}
+
+
+def _trace(
+    layer: Layer, before: LayerRecording | None, after: LayerRecording, unit: int, sequence: int, steps: int
+) -> Frame:
+    series: dict[str, Frame] = {}
+    previous: dict[str, bytes] = {}
+    for site in layer.family.sites:
+        if unit >= layer.width(site):
+            continue
+        series[site] = {
+            "after": float_bytes(after[site][:steps, sequence, unit]),
+            "before": None if before is None else float_bytes(before[site][:steps, sequence, unit]),
+        }
+    for state in layer.family.states:
+        if unit < layer.width(state):
+            values = after[state][:steps, sequence, unit].float().cpu()
+            start = after.initial[state][sequence, unit].float().cpu().reshape(1)
+            came = torch.cat([values[1:], start]) if layer.reverse else torch.cat([start, values[:-1]])
+            previous[state] = float_bytes(came[:steps])
+    if layer.family.name == "rnn":
+        series["preactivation"] = {
+            "after": float_bytes(after.preactivation("hidden")[:steps, sequence, unit]),
+            "before": None
+            if before is None
+            else float_bytes(before.preactivation("hidden")[:steps, sequence, unit]),
+        }
+    return {"unit": unit, "series": series, "previous": previous}
+
+
+def _gradient(picture: Picture, layer: LayerRecording, sequence: int) -> Frame:
+    if picture.flow is None or layer.name not in picture.flow:
+        return {"gradient": None, "gradient_message": picture.flow_message}
+    total, local = gradient_norms(picture.flow, layer, sequence)
+    state = "(h, c)" if "cell" in layer.states else "h"
+    return {
+        "gradient": {"total": float_bytes(total), "local": float_bytes(local), "caption": f"‖∂L/∂{state}‖"},
+        "gradient_message": "",
+    }
+
+
+def _channels(
+    picture: Picture, modules: Sequence[RecurrentModule], layer: Layer, sequence: int, steps: int
+) -> Frame | None:
+    """The stimulus: what the module's first layer reads, where it has few channels."""
+    first = next(module.layers[0].name for module in modules if layer in module.layers)
+    inputs = picture.recording[first].inputs
+    if inputs.size(-1) > CHANNELS:
+        return None
+    names = [f"input {channel}" for channel in range(inputs.size(-1))] if inputs.size(-1) > 1 else ["input"]
+    return {"names": names, "data": float_bytes(inputs[:steps, sequence].T)}
+
+
+def _answer(readings: tuple[Reading, Reading] | None, *, edited: bool) -> Frame | None:
+    if readings is None:
+        return None
+    before, after = readings
+    picked = picked_label(before, after)
+    label = before.labels[picked]
+    line = headline(before, after, picked)
+    if not edited:
+        line = line.rsplit(" → ", 1)[0]
+    before, after = shortened(before, after)
+    return {
+        "caption": before.caption,
+        "labels": list(before.labels),
+        "before": float_bytes(torch.tensor(before.values)),
+        "after": float_bytes(torch.tensor(after.values)),
+        "range": None if before.limits is None else list(before.limits),
+        "edited": edited,
+        "picked": before.labels.index(label) if label in before.labels else 0,
+        "headline": line,
+    }
+
+
+def site_range(family: Family, site: str) -> tuple[float, float]:
+    """The values that a site's nonlinearity can give."""
+    return RANGES[family.activations[site]]
