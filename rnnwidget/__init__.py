@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rnnwidget.editing import Edit, Intervention, InterventionResult, clamp, edited, intervene, nudge, scale, shift
+from rnnwidget.gradients import gradient_flow
 from rnnwidget.recording import LayerRecording, Recording, record
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "clamp",
     "edited",
+    "gradient_flow",
     "intervene",
     "nudge",
     "record",

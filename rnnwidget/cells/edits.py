@@ -45,7 +45,8 @@ class SiteEdit:
         value = self.value.to(tensor.dtype)
         match self.operation:
             case "clamp":
-                changed = value.expand_as(tensor)
+                # By where, so that a run that is clamped all over still has a graph, with zero gradients.
+                changed = torch.where(torch.ones_like(tensor, dtype=torch.bool), value, tensor)
             case "scale":
                 changed = tensor * value
             case "nudge" | "shift":

@@ -62,8 +62,17 @@ class LayerWeights:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
         """The same weights with ``function`` applied to each tensor."""
-        every = (self.input_hidden, self.hidden_hidden, self.input_bias, self.hidden_bias, self.projection)
-        return LayerWeights(*(None if weight is None else function(weight) for weight in every))
+
+        def maybe(weight: Tensor | None) -> Tensor | None:
+            return None if weight is None else function(weight)
+
+        return LayerWeights(
+            function(self.input_hidden),
+            function(self.hidden_hidden),
+            maybe(self.input_bias),
+            maybe(self.hidden_bias),
+            maybe(self.projection),
+        )
 
 
 @dataclass(frozen=True)

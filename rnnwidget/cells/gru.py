@@ -6,6 +6,8 @@ h ← (1 − z) ⊙ n + z ⊙ h (Cho et al. 2014, with the reset gate applied af
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class GRU(Family):
     name = "gru"
     gates = ("reset_gate", "update_gate", "candidate")
     states = ("hidden",)
-    letters = {"reset_gate": "r", "update_gate": "z", "candidate": "n", "hidden": "h"}
+    letters: ClassVar[dict[str, str]] = {"reset_gate": "r", "update_gate": "z", "candidate": "n", "hidden": "h"}
 
     @property
     def activations(self) -> dict[str, Activation]:

@@ -6,6 +6,8 @@ projection h ← W_hr h (Hochreiter & Schmidhuber 1997; Gers et al. 2000; projec
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class LSTM(Family):
     name = "lstm"
     gates = ("input_gate", "forget_gate", "candidate", "output_gate")
     states = ("hidden", "cell")
-    letters = {
+    letters: ClassVar[dict[str, str]] = {
         "input_gate": "i",
         "forget_gate": "f",
         "candidate": "g",

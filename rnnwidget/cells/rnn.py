@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,7 @@ class RNN(Family):
     name = "rnn"
     gates = ()
     states = ("hidden",)
-    letters = {"hidden": "h"}
+    letters: ClassVar[dict[str, str]] = {"hidden": "h"}
 
     def __init__(self, nonlinearity: Activation = "tanh") -> None:
         self.nonlinearity: Activation = nonlinearity

@@ -48,9 +48,7 @@ def _edit_foldable(family: Family, edit: SiteEdit) -> bool:
 
 
 def folded(family: Family, weights: LayerWeights, edits: LayerEdits) -> LayerWeights:
-    """Weights with which a layer computes what it would under ``edits``."""
-    if not edits:
-        return weights
+    """Weights, always with biases, with which a layer computes what it would under ``edits``."""
     sites = list(family.activations)
     units = weights.hidden_hidden.size(0) // len(sites)
     zeros = weights.input_hidden.new_zeros(weights.input_hidden.size(0))
@@ -63,7 +61,7 @@ def folded(family: Family, weights: LayerWeights, edits: LayerEdits) -> LayerWei
     for edit in ordered:
         offset = sites.index(edit.site) * units
         everyone = torch.arange(units, device=zeros.device)
-        chosen = everyone if edit.mask is None else everyone[edit.mask.reshape(-1)]
+        chosen = everyone if edit.mask is None else everyone[edit.mask.reshape(-1).expand(units)]
         value = edit.value.reshape(-1).to(zeros.dtype).expand(units)[chosen]
         result = _with_edit(result, edit, chosen + offset, value, family.activations[edit.site])
     return result
@@ -115,8 +113,10 @@ def _stepped(
             found = call.family.quantities(run)
             reached = tuple(found[name][0] for name in call.family.states)
             hidden.append(reached[0])
-            states = reached if not layout.packed else tuple(
-                torch.where(live[step], new, old) for new, old in zip(reached, states, strict=True)
+            states = (
+                reached
+                if not layout.packed
+                else tuple(torch.where(live[step], new, old) for new, old in zip(reached, states, strict=True))
             )
         output = torch.stack(hidden) if hidden else read.new_zeros(0, layout.batch, states[0].size(-1))
         outputs.append(layout.flipped(output) if reverse else output)

@@ -16,13 +16,11 @@ from rnnwidget.cells.edits import LayerEdits, Operation, SiteEdit
 from rnnwidget.cells.family import RANGES
 from rnnwidget.recording.modules import Layer, RecurrentModule
 
-Value = float | Tensor
+Value = float | int | Tensor
 Indices = int | slice | Iterable[int] | None
 
 _SITE_OF_LETTER = {letter: site for family in (lstm, gru, rnn) for site, letter in family.letters.items()}
-_BOUNDS = {
-    site: RANGES[activation] for family in (lstm, gru) for site, activation in family.activations.items()
-}
+_BOUNDS = {site: RANGES[activation] for family in (lstm, gru) for site, activation in family.activations.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +79,7 @@ class Edit:
             self.units,
         )
         sizes = (steps, batch, width)
-        value = torch.as_tensor(self.value, device=like.device)
-        value = value.to(like.dtype) if value.is_floating_point() or not isinstance(self.value, Tensor) else value.float()
+        value = torch.as_tensor(self.value, dtype=like.dtype, device=like.device)
         value = value.reshape((1,) * (3 - value.dim()) + tuple(value.shape)) if value.dim() < 3 else value
         mask: Tensor | None = None
         for dim, (indices, size) in enumerate(zip(wanted, sizes, strict=True)):
@@ -91,7 +88,7 @@ class Edit:
                 continue
             inside = [(place, index) for place, index in enumerate(indices) if index < size]
             rows = torch.tensor([index for _, index in inside], dtype=torch.int64, device=like.device)
-            if value.size(dim) > 1:
+            if value.size(dim) != 1:
                 places = torch.tensor([place for place, _ in inside], dtype=torch.int64, device=like.device)
                 full = [*value.shape]
                 full[dim] = size
@@ -143,8 +140,12 @@ def clamp(
     low, high = _BOUNDS.get(edit.site, (-math.inf, math.inf))
     values = edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value)
     if edit.site in _BOUNDS and not bool(((values >= low) & (values <= high)).all()):
-        found = f"values from {float(values.min()):g} to {float(values.max()):g}" if values.numel() > 1 else f"{value!r}"
-        raise ValueError(f"clamp({edit.site!r}): got {found}; a {edit.site.replace('_', ' ')} lies in [{low:g}, {high:g}]")
+        found = (
+            f"values from {float(values.min()):g} to {float(values.max()):g}" if values.numel() > 1 else f"{value!r}"
+        )
+        raise ValueError(
+            f"clamp({edit.site!r}): got {found}; a {edit.site.replace('_', ' ')} lies in [{low:g}, {high:g}]"
+        )
     return edit
 
 
@@ -206,7 +207,9 @@ def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tupl
     kept: list[Edit] = []
     for edit in edits:
         if not isinstance(edit, Edit):
-            raise TypeError(f"edits are made with clamp, shift, scale or nudge; got {type(edit).__name__}: {edit!r:.80}")
+            raise TypeError(
+                f"edits are made with clamp, shift, scale or nudge; got {type(edit).__name__}: {edit!r:.80}"
+            )
         named = [layer for layer in layers if edit.layer in (None, layer.name)]
         if not named:
             known = ", ".join(layer.name for layer in layers)

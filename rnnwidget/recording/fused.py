@@ -19,9 +19,7 @@ from rnnwidget.cells.family import LayerWeights
 from rnnwidget.recording.sequences import SequenceLayout
 
 Kernel = Callable[..., tuple[Tensor, ...]]
-KERNELS: frozenset[object] = frozenset(
-    {torch._VF.lstm, torch._VF.gru, torch._VF.rnn_tanh, torch._VF.rnn_relu}  # type: ignore[attr-defined]
-)
+KERNELS: frozenset[object] = frozenset({torch._VF.lstm, torch._VF.gru, torch._VF.rnn_tanh, torch._VF.rnn_relu})
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,12 @@ def parse_fused_call(
     kernel: Kernel, arguments: tuple[Any, ...], module: nn.RNNBase, family: Family, sequence: object
 ) -> FusedCall:
     """Read the positional arguments of a fused kernel; ``sequence`` is what the module was called with."""
+    packed = not isinstance(arguments[3], bool)
+    if packed and not isinstance(sequence, PackedSequence):
+        raise NotImplementedError(
+            f"{type(module).__name__} packs its input inside its own forward, which hides the order of the batch; "
+            "pass it a PackedSequence to record or edit it"
+        )
     if isinstance(sequence, PackedSequence):
         data, batch_sizes, states, flat, biased, layers, dropout, training, bidirectional = arguments
         layout = SequenceLayout(
@@ -165,7 +169,7 @@ def _by_layer(
 
     def one(position: int) -> LayerWeights:
         tensors = flat[position * each : (position + 1) * each]
-        biases = tensors[2:4] if biased else (None, None)
-        return LayerWeights(tensors[0], tensors[1], *biases, tensors[-1] if projected else None)
+        input_bias, hidden_bias = tensors[2:4] if biased else (None, None)
+        return LayerWeights(tensors[0], tensors[1], input_bias, hidden_bias, tensors[-1] if projected else None)
 
     return tuple(tuple(one(layer * directions + side) for side in range(directions)) for layer in range(layers))

@@ -92,9 +92,7 @@ def _layer_gradient(
     hidden_local = (arriving[..., width:] if layer.reverse else arriving[..., :width]).to(quantities["hidden"].dtype)
     local = layout.flipped(hidden_local) if layer.reverse else hidden_local
     row = layer.index * recorded.call.directions + int(layer.reverse)
-    at_end = [
-        None if final is None else layout.to_user_order(final[row], dim=0).to(local.dtype) for final in finals
-    ]
+    at_end = [None if final is None else layout.to_user_order(final[row], dim=0).to(local.dtype) for final in finals]
     local = _add_at_end(local, at_end[0], recorded)
     at_cell = None
     if "cell" in layer.family.states:

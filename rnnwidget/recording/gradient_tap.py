@@ -20,19 +20,23 @@ class GradientTap:
             for tensor in result:
                 if not tensor.requires_grad:
                     tensor.requires_grad_()
-        if not result[0].requires_grad:
+        if not any(tensor.requires_grad for tensor in result):
             raise RuntimeError(
                 f"record(gradients=True): the output of {name} needs no gradient, since neither its parameters nor its "
-                "input require one. Call requires_grad_() on either"
+                "input require one (or clamps cut it off from both). Call requires_grad_() on either"
             )
         self.tapped = result
         self.arrived: list[Tensor | None] = [None] * len(result)
         self._handles: list[RemovableHandle] = [
-            tensor.register_hook(self._adder(position)) for position, tensor in enumerate(result) if tensor.requires_grad
+            tensor.register_hook(self._adder(position))
+            for position, tensor in enumerate(result)
+            if tensor.requires_grad
         ]
 
     def _adder(self, position: int) -> object:
-        def add(gradient: Tensor) -> None:
+        def add(gradient: Tensor | None) -> None:
+            if gradient is None:  # a full backward hook of the user's passes on what is undefined
+                return
             seen = self.arrived[position]
             self.arrived[position] = gradient.detach().clone() if seen is None else seen + gradient.detach()
 

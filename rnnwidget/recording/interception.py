@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -74,9 +75,19 @@ class Client:
 
 @dataclass(eq=False)
 class _Attachment:
+    """The clients of one module. Hooks stay while another thread is inside a call that has to be left."""
+
     module: RecurrentModule
     clients: list[Client] = field(default_factory=list)
     handles: list[RemovableHandle] = field(default_factory=list)
+    running: weakref.WeakSet[_InterceptedCall] = field(default_factory=weakref.WeakSet)
+
+    def leave_if_unused(self) -> None:
+        if not self.clients and not self.running:
+            for handle in self.handles:
+                handle.remove()
+            if _attachments.get(self.module.module) is self:
+                del _attachments[self.module.module]
 
 
 _lock = threading.RLock()
@@ -94,25 +105,35 @@ _active = _Active()
 class _InterceptedCall(TorchFunctionMode):
     """In force from the pre-hook of a recurrent module to its forward hook."""
 
-    def __init__(self, module: RecurrentModule, clients: tuple[Client, ...], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, attachment: _Attachment, clients: tuple[Client, ...], sequence: object) -> None:
         super().__init__()
-        self.module = module
+        self.attachment = attachment
+        self.module = attachment.module
         self.clients = clients
-        self.sequence = arguments[0] if arguments else None
+        self.sequence = sequence
+        self.frame: FrameType | None = next(_module_calls(self.module.module), None)
 
-    def __enter__(self) -> _InterceptedCall:
-        super().__enter__()
+    def __enter__(self) -> _InterceptedCall:  # noqa: PYI034 - torch's mode leaves its own untyped
+        super().__enter__()  # type: ignore[no-untyped-call]
         _active.calls.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
         _active.calls.remove(self)
-        super().__exit__(*exception)
+        self.frame = None
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        with _lock:
+            self.attachment.running.discard(self)
+            self.attachment.leave_if_unused()
+
+    def is_innermost(self) -> bool:
+        """Whether this is the call whose kernel is about to run, and not one around it or one that was interrupted."""
+        return next((call for call in reversed(_active.calls) if _on_stack(call.frame)), None) is self
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func not in KERNELS:
+        if func not in KERNELS or not self.is_innermost():
             return func(*args, **(kwargs or {}))
         if torch.is_autocast_enabled(args[0].device.type):
             raise NotImplementedError(
@@ -140,9 +161,7 @@ class _InterceptedCall(TorchFunctionMode):
     def _merged_edits(self, call: FusedCall) -> dict[str, LayerEdits]:
         editors = [client.editor for client in self.clients if client.editor is not None]
         merged = {
-            layer.name: LayerEdits(
-                tuple(edit for editor in editors for edit in editor.layer_edits(layer, call).edits)
-            )
+            layer.name: LayerEdits(tuple(edit for editor in editors for edit in editor.layer_edits(layer, call).edits))
             for layer in self.module.layers
             if editors
         }
@@ -163,7 +182,7 @@ class _InterceptedCall(TorchFunctionMode):
 
 
 class ModelHook:
-    """A hook without state: looks its module up in the registry when called; a copy of it finds nothing and does nothing."""
+    """A hook without state: it looks its module up when called, so a copy of it finds nothing and does nothing."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModelHook:
         return type(self)()
@@ -176,15 +195,19 @@ class ModelHook:
 class _Enter(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         _discard_stale()
-        attachment = _attachments.get(module)
-        clients = tuple(client for client in attachment.clients if client.concerned()) if attachment else ()
-        if attachment and clients:
-            given = arguments or tuple(keywords.values())
-            _InterceptedCall(attachment.module, clients, given).__enter__()
+        with _lock:
+            attachment = _attachments.get(module)
+            clients = tuple(client for client in attachment.clients if client.concerned()) if attachment else ()
+            if not attachment or not clients:
+                return
+            call = _InterceptedCall(attachment, clients, arguments[0] if arguments else keywords.get("input"))
+            attachment.running.add(call)
+        call.__enter__()
 
 
 class _Leave(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        _discard_stale()
         if _active.calls and _active.calls[-1].module.module is module:
             _active.calls[-1].__exit__(None, None, None)
 
@@ -212,10 +235,7 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
             if attachment is None:
                 continue
             attachment.clients = [other for other in attachment.clients if other is not client]
-            if not attachment.clients:
-                for handle in attachment.handles:
-                    handle.remove()
-                del _attachments[module.module]
+            attachment.leave_if_unused()
 
 
 def without_hooks(copied: nn.Module) -> nn.Module:
@@ -237,19 +257,29 @@ def attached(modules: Iterable[RecurrentModule], client: Client) -> Iterator[Non
     try:
         yield
     finally:
-        detach(modules, client)
         _discard_stale()
+        detach(modules, client)
 
 
 def _discard_stale() -> None:
     """Leave modes whose module is no longer running: PyTorch calls no hook after a KeyboardInterrupt."""
-    if not _active.calls:
-        return
-    running: set[int] = set()
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "_call_impl":
-            running.add(id(frame.f_locals.get("self")))
-        frame = frame.f_back  # type: ignore[assignment]
-    while _active.calls and id(_active.calls[-1].module.module) not in running:
+    while _active.calls and not _on_stack(_active.calls[-1].frame):
         _active.calls[-1].__exit__(None, None, None)
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack tells who is still running
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _on_stack(frame: FrameType | None) -> bool:
+    return any(other is frame for other in _frames())
+
+
+def _module_calls(module: nn.Module) -> Iterator[FrameType]:
+    """The calls of ``module`` that are on this thread's stack, innermost first."""
+    return (
+        frame for frame in _frames() if frame.f_code.co_name == "_call_impl" and frame.f_locals.get("self") is module
+    )

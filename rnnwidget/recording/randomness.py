@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -22,14 +22,14 @@ class PrivateRandomness(TorchFunctionMode):
         self._generators: dict[torch.device, torch.Generator] = {}
         self._seed = seed
 
-    def __enter__(self) -> PrivateRandomness:
-        super().__enter__()
+    def __enter__(self) -> PrivateRandomness:  # noqa: PYI034 - torch's mode leaves its own untyped
+        super().__enter__()  # type: ignore[no-untyped-call]
         _private.depth += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
         _private.depth -= 1
-        super().__exit__(*exception)
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -45,7 +45,9 @@ class PrivateRandomness(TorchFunctionMode):
 
     def _generator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Generator:
         tensor = next((value for value in args if isinstance(value, Tensor)), None)
-        device = tensor.device if tensor is not None else torch.device(kwargs.get("device") or torch.get_default_device())
+        device = (
+            tensor.device if tensor is not None else torch.device(kwargs.get("device") or torch.get_default_device())
+        )
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[device]
@@ -92,7 +94,11 @@ _DROPOUTS = _ELEMENT_DROPOUTS | {
     torch.nn.functional.dropout2d,
     torch.nn.functional.dropout3d,
 }
-_LIKE_DRAWS = {torch.rand_like: torch.rand, torch.randn_like: torch.randn, torch.randint_like: torch.randint}
+_LIKE_DRAWS: dict[object, Callable[..., Tensor]] = {
+    torch.rand_like: torch.rand,
+    torch.randn_like: torch.randn,
+    torch.randint_like: torch.randint,
+}
 _DRAWS = {
     torch.rand,
     torch.randn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import torch
@@ -129,11 +130,11 @@ class LayerRecording:
         if self._recorded.ran_by_layer is not None:
             return own
         above = [
-            LayerRecording(self._recorded, layer)._residual
+            LayerRecording(self._recorded, layer)._residual  # noqa: SLF001 - another instance of this class
             for layer in self._recorded.module.layers
             if layer.index > self._layer.index
         ]
-        return max([own, *(residual for residual in above if residual == residual)])
+        return max([own, *(residual for residual in above if not math.isnan(residual))])
 
     @cached_property
     def _residual(self) -> float:

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 class SequenceLayout:
     """How one call lays its sequences out.
 
-    ``batch_sizes``, ``sorted_indices`` and ``unsorted_indices`` are those of a ``PackedSequence``, None for a dense call.
+    ``batch_sizes``, ``sorted_indices`` and ``unsorted_indices`` are a ``PackedSequence``'s, None for a dense call.
     """
 
     steps: int
@@ -63,7 +63,7 @@ class SequenceLayout:
         """The order in which a packed call holds the batch along ``dim``."""
         return tensor if self.sorted_indices is None else tensor.index_select(dim, self.sorted_indices)
 
-    def flipped(self, tensor: Shaped[Tensor, "time batch unit"]) -> Shaped[Tensor, "time batch unit"]:
+    def flipped(self, tensor: Shaped[Tensor, "time #batch unit"]) -> Shaped[Tensor, "time batch unit"]:
         """Every sequence read backwards within its own length; padding stays at the end. Its own inverse."""
         if self.batch_sizes is None:
             return tensor.flip(0)

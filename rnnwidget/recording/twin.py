@@ -55,11 +55,12 @@ class Twin:
         parameters = list(self._original.parameters())
         self._addresses = _addresses(self._original)
         try:
-            memo: dict[int, object] = {
-                id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in parameters
-            }
-            self.model = without_hooks(copy.deepcopy(self._original, memo))
-        except Exception as error:
+            with torch.inference_mode(mode=False):
+                memo: dict[int, object] = {
+                    id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in parameters
+                }
+                self.model = without_hooks(copy.deepcopy(self._original, memo))
+        except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
         self.modules: tuple[RecurrentModule, ...] = recurrent_modules(self.model)
@@ -86,8 +87,7 @@ class Twin:
                         return call_model(self.model, x), recording
                     with torch.inference_mode(mode=False), torch.enable_grad():
                         output = call_model(self.model, x)
-                        tapped = [tensor for tap in recording.taps for tensor in tap.tapped]
-                        torch.autograd.grad(loss(output), tapped, allow_unused=True)
+                        _differentiate(loss(output), recording)
                         return output, recording
             finally:
                 recording.close()
@@ -111,11 +111,19 @@ class Twin:
             return
         if _addresses(self._original) != self._addresses:
             self._make()
-        for ours, theirs in zip(self.model.modules(), self._original.modules(), strict=True):
-            ours.training = theirs.training
+        for module, original in zip(self.model.modules(), self._original.modules(), strict=True):
+            module.training = original.training
         with torch.no_grad():
             for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
                 ours.copy_(theirs)
+
+
+def _differentiate(loss: Tensor, recording: Recording) -> None:
+    tapped = [tensor for tap in recording.taps for tensor in tap.tapped]
+    if tapped and loss.requires_grad:
+        torch.autograd.grad(loss, tapped, allow_unused=True)
+    if all(tap.empty for tap in recording.taps):
+        raise RuntimeError("the loss does not depend on the output of any recurrent module, so no gradient flows there")
 
 
 def _addresses(model: nn.Module) -> tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]:

@@ -52,18 +52,20 @@ def read_answer(
         vector = vector.float()
     names = list(labels) if labels is not None else None
     if isinstance(loss, nn.CrossEntropyLoss) and vector.numel() > 1:
-        return _reading(torch.softmax(vector.float(), dim=0), names, "probability (softmax of the output)", where, (0, 1))
+        return _reading(
+            torch.softmax(vector.float(), dim=0), names, "probability (softmax of the output)", where, (0.0, 1.0)
+        )
     if isinstance(loss, nn.BCEWithLogitsLoss):
         if names is not None and len(names) == 2 and vector.numel() == 1:
             names = names[1:]
-        return _reading(torch.sigmoid(vector.float()), names, "probability (sigmoid of the output)", where, (0, 1))
+        return _reading(torch.sigmoid(vector.float()), names, "probability (sigmoid of the output)", where, (0.0, 1.0))
     return _reading(vector, names, "raw output", where, None)
 
 
 def headline(before: Reading, after: Reading, picked: int) -> str:
     """The line that says what changed, such as ``P(positive)  0.07 → 0.61``."""
     label = before.labels[picked]
-    name = f"P({label})" if before.limits == (0, 1) else label
+    name = f"P({label})" if before.limits == (0.0, 1.0) else label
     old, new = before.values[picked], after.values[picked]
     digits = next((digits for digits in (2, 3, 4) if f"{old:.{digits}f}" != f"{new:.{digits}f}"), 2)
     return f"{name}  {_figure(old, digits)} → {_figure(new, digits)}"
@@ -71,7 +73,7 @@ def headline(before: Reading, after: Reading, picked: int) -> str:
 
 def picked_label(before: Reading, after: Reading) -> int:
     """The label to tell of: the second of two classes, otherwise the one that moved most, or the highest."""
-    if len(before.values) == 2 and before.limits == (0, 1):
+    if len(before.values) == 2 and before.limits == (0.0, 1.0):
         return 1
     moved = [abs(new - old) for old, new in zip(before.values, after.values, strict=True)]
     if max(moved, default=0) > 0:

@@ -27,7 +27,7 @@ Dials = dict[str, dict[str, object]]
 
 def panel_rows(family: Family) -> list[dict[str, object]]:
     """A row for each site of a family that a slider can hold."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for site, activation in family.activations.items():
         low, high = RANGES[activation]
         words = ("0", "5") if activation == "relu" else WORDS.get(site, (f"{low:g}", f"{high:g}"))
@@ -49,7 +49,9 @@ def panel_rows(family: Family) -> list[dict[str, object]]:
 def dials_of(edits: Sequence[Edit], layer: str | None, units: Sequence[int] | None) -> Dials:
     """The dials' positions for one scope: the edits that cover exactly it."""
     return {
-        edit.site: {"kind": edit.operation, "value": float(edit.value)} for edit in edits if _on_dial(edit, layer, units)
+        edit.site: {"kind": edit.operation, "value": float(edit.value)}
+        for edit in edits
+        if _on_dial(edit, layer, units)
     }
 
 

@@ -152,9 +152,7 @@ def _signed(family: Family, site: str) -> bool:
     return family.activations.get(site) != "sigmoid"
 
 
-def _heatmap(
-    layer: Layer, site: str, order: Tensor, after: Tensor, before: Tensor | None
-) -> tuple[Frame, Frame, str]:
+def _heatmap(layer: Layer, site: str, order: Tensor, after: Tensor, before: Tensor | None) -> tuple[Frame, Frame, str]:
     rows_after = after.T[order]
     cells = pooled(rows_after, ROWS, COLUMNS)
     cells_before = None if before is None else pooled(before.T[order], ROWS, COLUMNS)
@@ -173,9 +171,7 @@ def _heatmap(
         "before": None if cells_before is None else float_bytes(cells_before.mean),
     }
     bars = [None if rows is None else _margin(layer.family, site, rows) for rows in (after, before)]
-    pooled_bars = [
-        None if bar is None else pooled(bar[order].unsqueeze(1), ROWS, 1).mean.flatten() for bar in bars
-    ]
+    pooled_bars = [None if bar is None else pooled(bar[order].unsqueeze(1), ROWS, 1).mean.flatten() for bar in bars]
     assert pooled_bars[0] is not None
     letter = layer.family.letters[site]
     margin: Frame = {
@@ -220,7 +216,7 @@ def _edited_units(picture: Picture, layer: Layer, width: int) -> list[int]:
 
 def _residual(layer: LayerRecording) -> Frame:
     error = layer.replay_error
-    if error != error:
+    if math.isnan(error):
         return {"text": "a state is not finite", "ok": False}
     tolerance = TOLERANCE.get(layer.hidden.dtype, 1e-5)
     return {"text": f"{error:.0e}", "ok": error <= tolerance}
@@ -247,9 +243,7 @@ def _trace(
     if layer.family.name == "rnn":
         series["preactivation"] = {
             "after": float_bytes(after.preactivation("hidden")[:steps, sequence, unit]),
-            "before": None
-            if before is None
-            else float_bytes(before.preactivation("hidden")[:steps, sequence, unit]),
+            "before": None if before is None else float_bytes(before.preactivation("hidden")[:steps, sequence, unit]),
         }
     return {"unit": unit, "series": series, "previous": previous}
 

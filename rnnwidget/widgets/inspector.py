@@ -7,27 +7,23 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import ipywidgets
-import torch
 import traitlets
 from torch import Tensor, nn
 
 from rnnwidget.editing import Edit
-from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.edits import validated
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
-from rnnwidget.recording.modules import recurrent_modules
+from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording
-from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answers import AnswerOf, Reading, read_answer
 from rnnwidget.widgets.dials import dials_of, with_dials
 from rnnwidget.widgets.frame import Shown, layer_label, model_frame, picture_frame
-from rnnwidget.widgets.gradient_figure import GradientFigure
+from rnnwidget.widgets.page import Contents, Page
 from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
-from rnnwidget.widgets.score import Score
+from rnnwidget.widgets.probe import Probe
+from rnnwidget.widgets.tokens import check_tokens, token_lists
 
 _log = logging.getLogger(__name__)
-_NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
 
 
 class RNNInspector(traitlets.HasTraits):
@@ -87,45 +83,28 @@ class RNNInspector(traitlets.HasTraits):
         answer: AnswerOf | None = None,
     ) -> None:
         self._modules = recurrent_modules(model)
-        self._tokens = _token_lists(tokens)
-        self._loss, self._targets, self._labels, self._answer = loss, targets, labels, answer
+        self._layers: dict[str, Layer] = {layer.name: layer for module in self._modules for layer in module.layers}
+        self._tokens = token_lists(tokens)
+        self._loss, self._labels, self._answer = loss, labels, answer
         self._lock = threading.RLock()
         self._model_frame = model_frame(model, self._modules)
-        self._title = type(model).__name__
         self._orders = RowOrders()
+        self._probe = Probe(model, loss, targets)
         self._picture: Picture | None = None
-        self._twin = Twin(model)
-        self._inputs: object = inputs
-        self._newest = self._version = self._answered = 0
-        self._shown = self._closed = False
         self._capture: ModelCapture | None = None
-        self._grad_enabled = torch.is_grad_enabled()
-        first = self._modules[0].layers[0]
-        super().__init__(layer=first.name)
+        self._newest = 0
+        self._closed = False
         if inputs is not None:
-            output, recording = self._rerun(None)
-            if not recording.layers:
-                raise ValueError(f"{self._title} did not call any of its recurrent modules on these inputs")
-            self._check_tokens(recording)
-            self._picture = self._unedited(output, recording)
-            self.layer = recording.layers[0]
-
-        self._score = Score(layer=self.layer, site=self.site)
-        self._figure = GradientFigure()
-        self._box = ipywidgets.VBox([self._score, self._figure.figure], layout={"width": "100%"})
-        for name in ("layer", "sequence", "site", "units"):
-            traitlets.link((self, name), (self._score, name))
-        self._score.observe(self._on_page_steps, names=["steps"])
-        self._score.observe(self._on_request, names=["_request"])
-        self._score.observe(self._on_drawn, names=["_drawn"])
-        self._score.observe(self._on_scope, names=["scope"])
-        self.observe(self._on_layer, names=["layer"])
-        self.observe(self._on_view, names=["sequence", "site", "units"])
-        self.observe(self._on_steps, names=["steps"])
-        self.observe(self._on_edits, names=["edits"])
+            self._picture = self._probe.fill(inputs)
+            if not self._picture.recording.layers:
+                raise ValueError(f"{type(model).__name__} did not call its recurrent modules on these inputs")
+            check_tokens(self._tokens, self._picture.recording)
+        super().__init__(layer=next(iter(self._picture.recording.layers if self._picture else self._layers)))
+        self._page = Page(self._contents, layer=self.layer, site=self.site)
+        self._wire()
+        self._say_ready() if self._picture else self._page.say("waiting")
         if inputs is None:
             self._capture = ModelCapture(model, self._modules, self._on_call)
-        self._say("ready" if self._picture else "waiting")
 
     @property
     def recording(self) -> Recording | None:
@@ -155,24 +134,21 @@ class RNNInspector(traitlets.HasTraits):
             self._closed = True
             if self._capture is not None:
                 self._capture.close()
-            self._score.close()
-            self._figure.close()
-            self._box.close()
+            self._page.close()
 
     def __repr__(self) -> str:
         layers = ", ".join(
-            f"{layer.name} ({layer.family.name}, {layer.hidden_size} units)"
-            for module in self._modules
-            for layer in module.layers
+            f"{layer.name} ({layer.family.name}, {layer.hidden_size} units)" for layer in self._layers.values()
         )
-        state = "closed" if self._closed else "waiting for a call" if self._picture is None else repr(self._picture.recording)
-        return f"RNNInspector({self._title}: {layers}; {state})"
+        waiting = "waiting for a call" if self._picture is None else repr(self._picture.recording)
+        return f"RNNInspector({self._model_frame['title']}: {layers}; {'closed' if self._closed else waiting})"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
+        if self._closed:
+            return {"text/plain": repr(self)}
         with self._lock:
-            self._shown = not self._closed
-            self._publish()
-        bundle = self._box._repr_mimebundle_(**options)
+            self._page.display()
+        bundle = self._page.box._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if data is not None:
             data["text/plain"] = repr(self)
@@ -180,27 +156,27 @@ class RNNInspector(traitlets.HasTraits):
 
     @traitlets.validate("layer")
     def _valid_layer(self, proposal: Any) -> str:
-        known = [layer.name for module in self._modules for layer in module.layers]
-        if proposal["value"] not in known:
-            raise KeyError(f"no layer {proposal['value']!r}; the model has {', '.join(known)}")
-        if self._picture is not None and proposal["value"] not in self._picture.recording:
-            raise KeyError(f"layer {proposal['value']!r} was not called; called were {self._picture.recording.layers}")
-        return str(proposal["value"])
+        name: str = proposal["value"]
+        known = self._layers if self._picture is None else self._picture.recording.layers
+        if name not in known:
+            raise KeyError(f"no layer {name!r}; {'called were' if self._picture else 'there are'} {', '.join(known)}")
+        return name
 
     @traitlets.validate("sequence")
     def _valid_sequence(self, proposal: Any) -> int:
-        count = self._picture.batch if self._picture is not None else None
-        if proposal["value"] < 0 or (count is not None and proposal["value"] >= count):
-            raise IndexError(f"no sequence {proposal['value']}; there are {count if count is not None else 'none yet'}")
-        return int(proposal["value"])
+        sequence: int = proposal["value"]
+        count = 1 if self._picture is None else self._picture.batch
+        if not 0 <= sequence < count:
+            raise IndexError(f"no sequence {sequence}; there are sequences 0 to {count - 1}")
+        return sequence
 
     @traitlets.validate("site")
     def _valid_site(self, proposal: Any) -> str:
-        return self._layer_of(self.layer).family.site(proposal["value"])
+        return self._layers[self.layer].family.site(proposal["value"])
 
     @traitlets.validate("units")
     def _valid_units(self, proposal: Any) -> list[int]:
-        width = self._layer_of(self.layer).hidden_size
+        width = self._layers[self.layer].hidden_size
         outside = [unit for unit in proposal["value"] if not 0 <= unit < width]
         if outside:
             raise IndexError(f"units {outside} do not exist; layer {self.layer!r} has units 0 to {width - 1}")
@@ -222,252 +198,131 @@ class RNNInspector(traitlets.HasTraits):
     def _valid_edits(self, proposal: Any) -> list[Edit]:
         return list(validated(proposal["value"], self._modules))
 
-    def _layer_of(self, name: str) -> Any:
-        return next(layer for module in self._modules for layer in module.layers if layer.name == name)
+    def _wire(self) -> None:
+        score = self._page.score
+        for name in ("layer", "sequence", "site", "units"):
+            traitlets.link((self, name), (score, name))
+        score.observe(lambda change: setattr(self, "steps", change["new"]), names=["steps"])
+        score.observe(self._on_request, names=["_request"])
+        score.observe(self._on_scope, names=["scope"])
+        self.observe(lambda change: setattr(score, "steps", change["new"] and list(change["new"])), names=["steps"])
+        self.observe(self._on_layer, names=["layer"])
+        self.observe(self._on_view, names=["sequence", "site", "units"])
+        self.observe(self._on_edits, names=["edits"])
 
     def _on_call(self, captured: CapturedCall) -> None:
         """A call of the user's own has ended; nothing that goes wrong here may reach it, nor may it wait for a drag."""
-        if not self._lock.acquire(blocking=False):
+        if self._closed or not self._lock.acquire(blocking=False):
             return
         try:
-            if not self._closed:
-                self._take(captured)
-        except Exception as error:
+            check_tokens(self._tokens, captured.recording)
+            self._picture = self._probe.take(captured, self.edits)
+            if self.layer not in captured.recording:
+                self.layer = captured.recording.layers[0]
+            self.sequence = min(self.sequence, self._picture.batch - 1)
+            self._say_ready()
+            self._show()
+        except Exception as error:  # noqa: BLE001 - shown in the widget, kept out of the user's loop
             self._fail(error)
         finally:
             self._lock.release()
-
-    def _take(self, captured: CapturedCall) -> None:
-        self._check_tokens(captured.recording)
-        self._inputs, self._grad_enabled = captured.arguments, captured.grad_enabled
-        self._picture = self._unedited(captured.output, captured.recording, run_loss=False)
-        if self.layer not in captured.recording:
-            self.layer = captured.recording.layers[0]
-        if self.sequence >= self._picture.batch:
-            self.sequence = 0
-        if self.edits or self._loss is not None:
-            self._run()
-        self._say("ready")
-        self._publish()
 
     def _on_request(self, change: Any) -> None:
         request = change["new"]
         if not request:
             return
-        self._newest = max(self._newest, int(request["serial"]))
+        serial = int(request["serial"])
+        self._newest = max(self._newest, serial)
         with self._lock:
-            if int(request["serial"]) < self._newest:
+            if serial < self._newest:
                 return
-            self._answered = int(request["serial"])
+            self._page.answers = serial
             try:
                 edits = with_dials(self.edits, request)
                 if edits == self.edits:
-                    self._publish()
+                    self._show()
                 else:
                     self.edits = edits
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a user's model may raise anything
                 self._fail(error)
 
     def _on_edits(self, change: Any) -> None:
         with self._lock:
-            self._scope_to_edits()
-            if self._picture is None:
-                return
-            try:
-                self._run()
-            except Exception as error:
-                self._fail(error)
-                return
-            self._say("ready")
-            self._publish()
+            self._follow_edits()
+            if self._picture is not None:
+                try:
+                    self._picture = self._probe.edited(self.edits)
+                except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+                    self._fail(error)
+                    return
+                self._say_ready()
+            self._show()
 
     def _on_layer(self, change: Any) -> None:
         with self._lock:
-            family = self._layer_of(self.layer).family
-            with self.hold_trait_notifications():
-                self.units = []
-                if self.site not in family.sites:
-                    self.site = "hidden"
-            self._publish()
+            self.units = []
+            if self.site not in self._layers[self.layer].family.sites:
+                self.site = "hidden"
+            self._show()
 
     def _on_view(self, change: Any) -> None:
         with self._lock:
-            self._publish()
+            self._show()
 
     def _on_scope(self, change: Any) -> None:
         with self._lock:
-            self._publish_dials()
+            self._page.show_dials(self.edits, self.layer, self.units)
 
-    def _on_steps(self, change: Any) -> None:
-        self._score.steps = None if self.steps is None else list(self.steps)
-
-    def _on_page_steps(self, change: Any) -> None:
-        self.steps = None if change["new"] is None else tuple(change["new"])
-
-    def _on_drawn(self, change: Any) -> None:
-        with self._lock:
-            if self._owed:
-                self._publish()
-
-    def _run(self) -> None:
-        """Run the model under the edits in force; the picture changes only if all of it succeeds."""
-        picture = self._picture
-        assert picture is not None
-        edits = tuple(self.edits)
-        active = [edit for edit in edits if not edit.identity]
-        baseline_output, baseline = picture.baseline_output, picture.baseline_recording
-        if self._capture is not None and active and not self._rerun_matches:
-            baseline_output, baseline = self._rerun(None)
-            self._rerun_matches = True
-        loss = self._loss_of if self._loss is not None else None
-        editor = EditList(edits) if active else None
-        flow, message = None, _NO_LOSS
-        output, recording = baseline_output, baseline
-        if active:
-            output, recording = self._rerun(editor)
-        if loss is not None:
-            flow, message = self._flow(editor)
-        self._picture = Picture(baseline_output, output, baseline, recording, edits, flow, message)
-
-    def _rerun(self, editor: EditList | None) -> tuple[object, Recording]:
-        with torch.set_grad_enabled(self._grad_enabled):
-            return self._twin.run(self._inputs, editor=editor)
-
-    def _unedited(self, output: object, recording: Recording, *, run_loss: bool = True) -> Picture:
-        self._rerun_matches = self._capture is None
-        flow, message = (None, _NO_LOSS)
-        if self._loss is not None and run_loss:
-            flow, message = self._flow(None)
-        return Picture(output, output, recording, recording, (), flow, message)
-
-    def _flow(self, editor: EditList | None) -> Any:
-        _, recording = self._twin.run(self._inputs, editor=editor, loss=self._loss_of)
-        return recording.gradient_flow(), ""
-
-    def _loss_of(self, output: object) -> Tensor:
-        assert self._loss is not None
-        return self._loss(output) if self._targets is None else self._loss(output, self._targets)
-
-    def _readings(self, picture: Picture) -> tuple[Reading, Reading] | None:
-        readings = [
-            read_answer(
-                output, self.sequence, picture.batch, loss=self._loss, labels=self._labels, answer=self._answer
-            )
-            for output in (picture.baseline_output, picture.output)
-        ]
-        before, after = readings
-        return None if before is None or after is None else (before, after)
-
-    @property
-    def _owed(self) -> bool:
-        return self._shown and self._sent_of != self._wanted_of
-
-    _sent_of = _wanted_of = 0
-
-    def _publish(self) -> None:
-        """Make a frame and send it; the page's echo calls for the next while it is still painting the last but one."""
-        self._wanted_of += 1
-        if not self._shown or self._closed:
-            return
-        drawn = self._score._drawn
-        if drawn and self._version - drawn >= 2:
-            return
-        self._sent_of = self._wanted_of
-        self._version += 1
-        frame = {"version": self._version, "answers": self._answered, **self._model_frame}
-        if self._picture is not None:
-            shown = Shown(self.layer, self.sequence, self.site, self.units, self._tokens)
-            frame |= picture_frame(self._modules, self._picture, shown, self._orders, self._readings(self._picture))
-        with self._score.hold_sync():
-            self._publish_dials()
-            self._score._frame = frame
-        self._show_norms()
-
-    def _publish_dials(self) -> None:
-        scope = self._score.scope
-        layer = self.layer if scope.get("layers") == "this" else None
-        units = list(self.units) if scope.get("units") == "selected" and self.units else None
-        self._score.dials = dials_of(self.edits, layer, units)
-
-    def _scope_to_edits(self) -> None:
-        """Let the panel's scope follow edits that were set from Python."""
-        if not self.edits:
-            return
-        scope = self._score.scope
-        layer = self.layer if scope.get("layers") == "this" else None
-        units = list(self.units) if scope.get("units") == "selected" and self.units else None
-        if dials_of(self.edits, layer, units):
+    def _follow_edits(self) -> None:
+        """Let the panel's scope and the selection follow edits that were set from Python."""
+        selected, this = self._page.scope
+        layer, units = self.layer if this else None, self.units if selected and self.units else None
+        if not self.edits or dials_of(self.edits, layer, units):
             return
         first = self.edits[0]
-        if first.layer is not None:
-            self.layer = first.layer
+        self.layer = first.layer or self.layer
         if first.units is not None:
             self.units = list(first.units)
-        self._score.scope = {
-            "units": "selected" if first.units is not None or not self.units else "all",
+        covers_all = first.units is None and bool(self.units)
+        self._page.score.scope = {
+            "units": "all" if covers_all else "selected",
             "layers": "all" if first.layer is None else "this",
         }
 
-    def _show_norms(self) -> None:
-        picture = self._picture
-        if picture is None or picture.flow is None:
-            self._figure.show({})
-            return
-        norms = {
-            layer_label(module, layer, alone=len(self._modules) == 1): gradient_norms(
-                picture.flow, picture.recording[layer.name], self.sequence
-            )[0]
-            for module in self._modules
-            for layer in module.layers
-            if layer.name in picture.flow
-        }
-        steps = {norm.numel() for norm in norms.values()}
-        longest = max(steps, default=0)
-        self._figure.show(
-            {
-                name: torch.cat([norm, norm.new_full((longest - norm.numel(),), torch.nan)])
-                for name, norm in norms.items()
-            }
-        )
+    def _show(self) -> None:
+        self._page.show_dials(self.edits, self.layer, self.units)
+        self._page.publish()
 
-    def _say(self, state: str, message: str = "") -> None:
-        if state == "ready" and self._twin.why_not_copied:
-            message = f"This model cannot be copied ({self._twin.why_not_copied}); edits run on the model itself."
-        self._score._status = {"state": state, "message": message, "answers": self._answered}
+    def _contents(self) -> Contents:
+        picture = self._picture
+        if picture is None:
+            return Contents(self._model_frame, {})
+        shown = Shown(self.layer, self.sequence, self.site, self.units, self._tokens)
+        frame = picture_frame(self._modules, picture, shown, self._orders, self._readings(picture))
+        norms = {}
+        if picture.flow is not None:
+            alone = len(self._modules) == 1
+            norms = {
+                layer_label(module, layer, alone=alone): gradient_norms(
+                    picture.flow, picture.recording[layer.name], self.sequence
+                )[0]
+                for module in self._modules
+                for layer in module.layers
+                if layer.name in picture.flow
+            }
+        return Contents(self._model_frame | frame, norms)
+
+    def _readings(self, picture: Picture) -> tuple[Reading, Reading] | None:
+        before, after = (
+            read_answer(output, self.sequence, picture.batch, loss=self._loss, labels=self._labels, answer=self._answer)
+            for output in (picture.baseline_output, picture.output)
+        )
+        return None if before is None or after is None else (before, after)
+
+    def _say_ready(self) -> None:
+        why = self._probe.twin.why_not_copied
+        self._page.say("ready", f"This model cannot be copied ({why}); edits run on the model itself." if why else "")
 
     def _fail(self, error: Exception) -> None:
         _log.debug("the inspector could not run the model", exc_info=error)
-        self._say("error", f"{type(error).__name__}: {error}")
-
-    def _check_tokens(self, recording: Recording) -> None:
-        if self._tokens is None:
-            return
-        lengths = recording[recording.layers[0]].lengths.tolist()
-        if len(self._tokens) != len(lengths):
-            raise ValueError(
-                f"tokens hold {len(self._tokens)} sequences, the model read {len(lengths)}: "
-                "give one list of strings for each sequence"
-            )
-        for index, (tokens, steps) in enumerate(zip(self._tokens, lengths, strict=True)):
-            if len(tokens) != steps:
-                raise ValueError(
-                    f"tokens[{index}] has {len(tokens)} tokens, the model read {steps} steps of that sequence: "
-                    "give one token for each step, padding included where the model reads it"
-                )
-
-
-def _token_lists(tokens: Any) -> list[list[str]] | None:
-    if tokens is None:
-        return None
-    if isinstance(tokens, str) or not isinstance(tokens, Sequence):
-        raise TypeError(f"tokens must be a list of strings for each sequence, got {type(tokens).__name__}")
-    if not tokens:
-        raise ValueError("tokens is an empty list: give a list of strings for each sequence, or leave tokens out")
-    nested = [list(tokens)] if all(isinstance(token, str) for token in tokens) else list(tokens)
-    for index, sequence in enumerate(nested):
-        if isinstance(sequence, str) or not isinstance(sequence, Sequence):
-            raise TypeError(f"tokens[{index}] must be a list of strings, got {type(sequence).__name__}")
-        for token in sequence:
-            if not isinstance(token, str):
-                raise TypeError(f"tokens[{index}] holds {token!r:.40} of type {type(token).__name__}; tokens are strings")
-    return [list(sequence) for sequence in nested]
+        self._page.say("error", f"{type(error).__name__}: {error}")

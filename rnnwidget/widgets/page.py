@@ -1,0 +1,89 @@
+"""What stands on the page: the score, the gradient figure, and when they are sent what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import ipywidgets
+from torch import Tensor
+
+from rnnwidget.editing import Edit
+from rnnwidget.widgets.dials import dials_of
+from rnnwidget.widgets.frame import Frame
+from rnnwidget.widgets.gradient_figure import GradientFigure
+from rnnwidget.widgets.score import Score
+
+IN_FLIGHT = 2
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One picture of the page: a frame of the score and the lines of the figure."""
+
+    frame: Frame
+    norms: Mapping[str, Tensor]
+
+
+class Page:
+    """Sends contents only while they are displayed and the page keeps up.
+
+    The page echoes each version that it has painted. While :data:`IN_FLIGHT` frames are unpainted, newer contents are
+    owed and made when the next echo arrives. Before the first echo nothing is held back: a notebook that is executed
+    without a page never echoes.
+    """
+
+    def __init__(self, make: Callable[[], Contents], *, layer: str, site: str) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._displayed = self._owed = False
+        self._version = 0
+        self.answers = 0
+        self.score = Score(layer=layer, site=site)
+        self._figure = GradientFigure()
+        self.box = ipywidgets.VBox([self.score, self._figure.figure], layout={"width": "100%"})
+        self.score.observe(self._on_drawn, names=["_drawn"])
+
+    @property
+    def scope(self) -> tuple[bool, bool]:
+        """Whether the panel acts on the selected units only, and on the layer on show only."""
+        scope = self.score.scope
+        return scope.get("units") == "selected", scope.get("layers") == "this"
+
+    def display(self) -> None:
+        """The page is about to be shown."""
+        self._displayed = True
+        self.publish()
+
+    def publish(self) -> None:
+        """Make contents and send them, now or when the page has caught up."""
+        with self._lock:
+            drawn = self.score._drawn
+            self._owed = bool(drawn) and self._version - drawn >= IN_FLIGHT
+            if self._owed or not self._displayed:
+                return
+            self._version += 1
+            contents = self._make()
+            self.score._frame = {"version": self._version, "answers": self.answers} | contents.frame
+            self._figure.show(contents.norms)
+
+    def show_dials(self, edits: Sequence[Edit], layer: str, units: Sequence[int]) -> None:
+        """Put the sliders where the edits of the panel's scope are."""
+        selected, this = self.scope
+        self.score.dials = dials_of(edits, layer if this else None, list(units) if selected and units else None)
+
+    def say(self, state: str, message: str = "") -> None:
+        """Tell of success or failure; the last good picture stays."""
+        self.score._status = {"state": state, "message": message, "answers": self.answers}
+
+    def close(self) -> None:
+        """Close the widgets."""
+        self._displayed = False
+        self.score.close()
+        self._figure.close()
+        self.box.close()
+
+    def _on_drawn(self, change: object) -> None:
+        if self._owed:
+            self.publish()

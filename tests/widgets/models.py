@@ -1,0 +1,31 @@
+"""Models as users write them, small."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+WORDS = 30
+
+
+class Classifier(nn.Module):
+    def __init__(self, classes: int = 2) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(WORDS, 6)
+        self.lstm = nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(10, classes)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False)
+        _, (hidden, _) = self.lstm(packed)
+        return self.head(torch.cat([hidden[-2], hidden[-1]], dim=-1))
+
+
+def classifier_and_batch() -> tuple[Classifier, tuple[Tensor, Tensor], list[list[str]]]:
+    torch.manual_seed(0)
+    model = Classifier()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    lengths = torch.tensor([7, 3, 5])
+    words = [[f"word{step}" for step in range(length)] for length in lengths.tolist()]
+    return model, (torch.randint(0, WORDS, (3, 7)), lengths), words

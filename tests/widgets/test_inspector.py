@@ -1,0 +1,375 @@
+import copy
+import io
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnnwidget as rw
+from tests.widgets.models import classifier_and_batch
+
+
+def floats(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, "<f4")
+
+
+def frame_of(inspector):
+    return inspector._page.score._frame
+
+
+def ask(inspector, serial, dials, layer=None, units=None):
+    inspector._page.score._request = {"serial": serial, "layer": layer, "units": units, "dials": dials}
+
+
+def test_inputs_fill_at_once_and_the_frame_holds_what_the_engine_says(inspect):
+    model, batch, words = classifier_and_batch()
+    inspector = inspect(model, inputs=batch, tokens=words)
+    with rw.record(model) as recording:
+        output = model(*batch)
+    assert torch.equal(inspector.output, output)
+    inspector.layer, inspector.sequence, inspector.site = "lstm.l1_reverse", 1, "forget_gate"
+    frame = frame_of(inspector)
+    assert frame["tokens"] == words[1]
+    assert frame["steps"] == 3
+    order = np.frombuffer(frame["order"], "<i4")
+    assert sorted(order) == list(range(5))
+    heatmap = frame["heatmap"]
+    shown = floats(heatmap["data"]).reshape(heatmap["rows"], heatmap["columns"])
+    expected = recording["lstm.l1_reverse"]["f"][:3, 1].T[torch.tensor(order.copy()).long()]
+    np.testing.assert_allclose(shown, expected.detach(), atol=1e-6)
+    assert heatmap["before"] is None
+    assert frame["residual"]["ok"]
+
+
+@pytest.mark.parametrize("layer", ["lstm.l0", "lstm.l0_reverse"])
+def test_the_trace_solves_the_update_equation(inspect, layer):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    inspector.layer, inspector.units = layer, [1, 3]
+    trace = frame_of(inspector)["trace"]
+    assert trace["unit"] == 3
+    i, f, g, c = (floats(trace["series"][site]["after"]) for site in ("input_gate", "forget_gate", "candidate", "cell"))
+    np.testing.assert_allclose(c, f * floats(trace["previous"]["cell"]) + i * g, atol=1e-6)
+
+
+def test_a_dial_reruns_the_model_as_the_engine_does(inspect):
+    model, batch, words = classifier_and_batch()
+    inspector = inspect(model, inputs=batch, tokens=words, loss=nn.CrossEntropyLoss(), targets=torch.tensor([0, 1, 0]))
+    before = inspector.output
+    ask(inspector, 1, {"forget_gate": {"kind": "shift", "value": -4.0}}, layer="lstm.l0", units=[0, 2])
+    edit = rw.shift("forget_gate", -4.0, layer="lstm.l0", units=[0, 2])
+    assert inspector.edits == [edit]
+    expected = rw.intervene(model, batch, [edit])
+    assert torch.equal(inspector.output, expected.output)
+    assert torch.equal(inspector.baseline_output, before)
+    frame = frame_of(inspector)
+    assert frame["answers"] == 1
+    probability = torch.softmax(expected.output[0], dim=0)
+    np.testing.assert_allclose(floats(frame["answer"]["after"]), probability.detach(), atol=1e-6)
+    assert list(np.frombuffer(frame["edited_units"], "<i4")) == [0, 2]
+    assert frame["heatmap"]["before"] is not None
+    ask(inspector, 2, {}, layer="lstm.l0", units=[0, 2])
+    assert inspector.edits == []
+    assert torch.equal(inspector.output, before)
+
+
+def test_edits_from_python_move_the_dials_and_the_scope(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    inspector.edits = [rw.clamp("forget_gate", 1.0)]
+    assert inspector._page.score.scope == {"units": "selected", "layers": "all"}
+    assert inspector._page.score.dials == {"forget_gate": {"kind": "clamp", "value": 1.0}}
+    inspector.edits = [rw.shift("o", 2.0, layer="lstm.l1", units=[4, 1])]
+    assert (inspector.layer, inspector.units) == ("lstm.l1", [4, 1])
+    assert inspector._page.score.dials == {"output_gate": {"kind": "shift", "value": 2.0}}
+
+
+def test_edits_of_other_scopes_stay_while_one_scope_is_dragged(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    inspector.edits = [rw.shift("f", 1.0, layer="lstm.l0"), rw.scale("cell", 0.5, layer="lstm.l1")]
+    ask(inspector, 1, {"forget_gate": {"kind": "clamp", "value": 0.0}}, layer="lstm.l0")
+    assert inspector.edits == [
+        rw.scale("cell", 0.5, layer="lstm.l1"),
+        rw.clamp("forget_gate", 0.0, layer="lstm.l0"),
+    ]
+    inspector._page.score._request = {"serial": 2, "clear": True}
+    assert inspector.edits == []
+
+
+def test_stale_requests_are_skipped(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    ask(inspector, 5, {"forget_gate": {"kind": "shift", "value": 1.0}})
+    ask(inspector, 4, {"forget_gate": {"kind": "shift", "value": 3.0}})
+    assert inspector.edits == [rw.shift("forget_gate", 1.0)]
+
+
+def test_a_waiting_inspector_tells_what_it_found_and_is_filled_by_the_next_call(inspect):
+    model, batch, words = classifier_and_batch()
+    inspector = inspect(model, tokens=words)
+    frame = frame_of(inspector)
+    assert frame["state"] == "waiting"
+    assert frame["found"] == [
+        {
+            "path": "lstm",
+            "family": "LSTM",
+            "layers": 2,
+            "units": 5,
+            "direction": "both directions",
+            "parameters": sum(p.numel() for p in model.lstm.parameters()),
+        }
+    ]
+    assert inspector.recording is None
+    output = model(*batch)
+    assert frame_of(inspector)["state"] == "filled"
+    assert torch.equal(inspector.output, output)
+    ask(inspector, 1, {"forget_gate": {"kind": "clamp", "value": 0.0}})
+    expected = rw.intervene(model, batch, [rw.clamp("forget_gate", 0.0)])
+    assert torch.equal(inspector.output, expected.output)
+
+
+def test_a_call_on_another_thread_fills(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model)
+    thread = threading.Thread(target=lambda: model(*batch))
+    thread.start()
+    thread.join()
+    assert inspector.recording is not None
+
+
+def test_calls_in_quick_succession_are_sampled(inspect, monkeypatch):
+    model, batch, _ = classifier_and_batch()
+    now = [0.0]
+    monkeypatch.setattr("rnnwidget.recording.model_capture.time.monotonic", lambda: now[0])
+    inspector = inspect(model)
+    model(*batch)
+    first = inspector.recording
+    now[0] = 0.1
+    model(*batch)
+    assert inspector.recording is first
+    now[0] = 0.3
+    model(*batch)
+    assert inspector.recording is not first
+
+
+def test_tokens_that_do_not_fit_a_later_call_show_in_the_widget_and_not_in_the_loop(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, tokens=[["only", "two"]])
+    model(*batch)
+    assert inspector._page.score._status["state"] == "error"
+    assert "tokens hold 1 sequences, the model read 3" in inspector._page.score._status["message"]
+
+
+def test_training_is_bit_identical_under_an_inspector_that_drags(inspect):
+    def train(*, watched: bool) -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.LSTM(3, 4, num_layers=2, dropout=0.5)).train()
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+        inspector = inspect(model, inputs=torch.ones(4, 2, 3)) if watched else None
+        stop = threading.Event()
+
+        def drag() -> None:
+            serial = 0
+            while not stop.is_set():
+                serial += 1
+                ask(inspector, serial, {"forget_gate": {"kind": "shift", "value": 1.0 + serial % 3}})
+
+        thread = threading.Thread(target=drag)
+        if watched:
+            thread.start()
+        try:
+            for _ in range(30):
+                optimiser.zero_grad()
+                model(torch.randn(4, 2, 3))[0].square().sum().backward()
+                optimiser.step()
+        finally:
+            stop.set()
+            if watched:
+                thread.join()
+        return [parameter.detach().clone() for parameter in model.parameters()]
+
+    for watched, alone in zip(train(watched=True), train(watched=False), strict=True):
+        assert torch.equal(watched, alone)
+
+
+def test_an_error_in_the_model_keeps_the_last_good_picture(inspect):
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
+
+        def forward(self, x):
+            output, (_, cell) = self.lstm(x)
+            if cell.abs().max() > 3:
+                raise ArithmeticError("the cell ran away")
+            return output
+
+    model = Fragile()
+    inspector = inspect(model, inputs=torch.randn(20, 1, 3))
+    picture = frame_of(inspector)
+    output = inspector.output
+    ask(inspector, 1, {g: {"kind": "clamp", "value": 1.0} for g in ("forget_gate", "input_gate", "candidate")})
+    status = inspector._page.score._status
+    assert status["state"] == "error"
+    assert status["message"] == "ArithmeticError: the cell ran away"
+    assert status["answers"] == 1
+    assert frame_of(inspector) is picture
+    assert inspector.output is output
+    ask(inspector, 2, {"forget_gate": {"kind": "shift", "value": 0.5}})
+    assert inspector._page.score._status["state"] == "ready"
+    assert not model.lstm._forward_hooks
+
+
+def test_the_page_is_never_more_than_two_frames_behind(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    score = inspector._page.score
+    score._drawn = frame_of(inspector)["version"]
+    for serial in range(1, 6):
+        ask(inspector, serial, {"forget_gate": {"kind": "shift", "value": float(serial)}})
+    assert frame_of(inspector)["version"] == score._drawn + 2
+    score._drawn = frame_of(inspector)["version"]
+    assert frame_of(inspector)["answers"] == 5
+
+
+def test_nothing_is_sent_before_it_is_displayed(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, displayed=False, inputs=batch)
+    assert frame_of(inspector) == {}
+    inspector._repr_mimebundle_()
+    assert frame_of(inspector)["state"] == "filled"
+
+
+def test_gradients_are_those_of_the_loss_and_leave_none_behind(inspect):
+    model, batch, _ = classifier_and_batch()
+    targets = torch.tensor([1, 0, 1])
+    inspector = inspect(model, inputs=batch, loss=nn.CrossEntropyLoss(), targets=targets)
+    frame = frame_of(inspector)
+    flow = rw.gradient_flow(model, batch, lambda output: nn.functional.cross_entropy(output, targets))
+    of_layer = flow["lstm.l0"]
+    total = (of_layer.hidden[:, 0].square().sum(-1) + of_layer.cell[:, 0].square().sum(-1)).sqrt()
+    np.testing.assert_allclose(floats(frame["gradient"]["total"]), total, rtol=1e-5)
+    np.testing.assert_allclose(floats(frame["gradient"]["local"]), of_layer.hidden_local[:, 0].norm(dim=-1), atol=1e-7)
+    assert inspector._page._figure.figure.layout.display == "flex"
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_without_a_loss_the_gradient_lane_says_what_it_needs(inspect):
+    model, batch, _ = classifier_and_batch()
+    frame = frame_of(inspect(model, inputs=batch))
+    assert frame["gradient"] is None
+    assert "loss=" in frame["gradient_message"]
+
+
+def test_a_model_can_be_copied_and_saved_while_attached_and_is_as_found_after_close():
+    model, batch, _ = classifier_and_batch()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    inspector = rw.RNNInspector(model)
+    copied = copy.deepcopy(model)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    expected = model(*batch)
+    seen = inspector.recording
+    for other in (copied, loaded):
+        assert torch.equal(other(*batch), expected)
+    assert inspector.recording is seen
+    ask(inspector, 1, {"forget_gate": {"kind": "shift", "value": 1.0}})
+    inspector.close()
+    inspector.close()
+    assert torch.equal(torch.get_rng_state(), random)
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._forward_hooks_always_called
+        assert not module._forward_pre_hooks_with_kwargs
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+def test_the_text_form_is_true():
+    model, _, _ = classifier_and_batch()
+    inspector = rw.RNNInspector(model)
+    assert "lstm.l0 (lstm, 5 units)" in repr(inspector)
+    assert "waiting for a call" in repr(inspector)
+    bundle = inspector._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(inspector)
+    inspector.close()
+    assert "closed" in repr(inspector)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "told"),
+    [
+        ({"tokens": [["a", "b"]]}, ValueError, "tokens hold 1 sequences, the model read 3"),
+        ({"tokens": [["a"] * 7, ["b"] * 4, ["c"] * 5]}, ValueError, r"tokens\[1\] has 4 tokens, the model read 3"),
+        ({"tokens": []}, ValueError, "empty"),
+        ({"tokens": "text"}, TypeError, "list of strings"),
+        ({"tokens": [["a", 3]]}, TypeError, r"tokens\[0\] holds 3"),
+    ],
+)
+def test_bad_tokens_are_refused_before_anything_is_attached(keywords, error, told):
+    model, batch, _ = classifier_and_batch()
+    with pytest.raises(error, match=told):
+        rw.RNNInspector(model, inputs=batch, **keywords)
+    assert not model.lstm._forward_hooks
+    assert not model._forward_hooks
+
+
+def test_bad_models_are_refused():
+    with pytest.raises(ValueError, match="found Linear"):
+        rw.RNNInspector(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module"):
+        rw.RNNInspector("model")
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "error"),
+    [
+        ("layer", "l7", KeyError),
+        ("sequence", 3, IndexError),
+        ("sequence", -1, IndexError),
+        ("units", [5], IndexError),
+        ("site", "update_gate", KeyError),
+        ("steps", (3, 2), IndexError),
+        ("steps", "all", TypeError),
+        ("edits", [rw.shift("f", 1.0, units=[9])], IndexError),
+        ("edits", [rw.shift("z", 1.0)], KeyError),
+    ],
+)
+def test_a_bad_trait_is_refused_and_changes_nothing(inspect, trait, value, error):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    kept = getattr(inspector, trait)
+    with pytest.raises(error):
+        setattr(inspector, trait, value)
+    assert getattr(inspector, trait) == kept
+
+
+def test_an_uncopyable_model_is_run_itself_and_says_so(inspect):
+    class Hoarder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.RNN(3, 4)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            self.kept = self.rnn(x)[0]
+            return self.kept[-1]
+
+    model = Hoarder()
+    x = torch.randn(5, 1, 3)
+    model(x)
+    calls = model.calls.clone()
+    inspector = inspect(model, inputs=x)
+    assert "cannot be copied" in inspector._page.score._status["message"]
+    ask(inspector, 1, {"hidden": {"kind": "shift", "value": 1.0}})
+    assert torch.equal(model.calls, calls)
+    with rw.edited(model, rw.shift("hidden", 1.0)):
+        assert torch.equal(inspector.output, model(x))
