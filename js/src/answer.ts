@@ -1,0 +1,91 @@
+import { make, setText } from "./dom";
+import { formatShort, formatValue } from "./format";
+import type { Answer } from "./frame";
+
+const MOST = 12;
+
+interface Bar {
+  label: string;
+  before: number;
+  after: number;
+  picked: boolean;
+}
+
+/** What the bars span: the range given, or zero and every finite value. */
+export function answerRange(answer: Answer): [number, number] {
+  if (answer.range) return answer.range;
+  const finite = [...answer.before, ...answer.after].filter((value) => Number.isFinite(value));
+  const [low, high] = [Math.min(0, ...finite), Math.max(0, ...finite)];
+  return low === high ? [0, 1] : [low, high];
+}
+
+/** All labels, or the largest of many; the picked one is always there. */
+export function barsOf(answer: Answer): Bar[] {
+  const bars = answer.labels.map((label, index) => ({
+    label,
+    before: answer.before[index]!,
+    after: answer.after[index]!,
+    picked: index === answer.picked,
+  }));
+  if (bars.length <= MOST) return bars;
+  const size = (bar: Bar) => (bar.picked ? Number.POSITIVE_INFINITY : Math.max(bar.after, bar.before));
+  return bars.sort((a, b) => size(b) - size(a)).slice(0, MOST);
+}
+
+/** The model's answer: one bar a label, before the edit as a ghost, after it solid. */
+export class AnswerView {
+  readonly element: HTMLElement;
+  private readonly headline = make("div", { class: "rnnwidget-answer-headline", "aria-live": "polite" });
+  private readonly caption = make("div", { class: "rnnwidget-muted" });
+  private readonly bars = make("div", { class: "rnnwidget-bars" });
+  private readonly more = make("div", { class: "rnnwidget-muted" });
+
+  constructor() {
+    const title = make("div", { class: "rnnwidget-title" }, "answer");
+    this.element = make("section", { class: "rnnwidget-answer", "aria-label": "the model’s answer" });
+    this.element.append(title, this.headline, this.caption, this.bars, this.more);
+  }
+
+  show(answer: Answer | null): void {
+    this.element.hidden = answer === null;
+    if (!answer) return;
+    setText(this.headline, answer.headline);
+    setText(this.caption, answer.caption);
+    const bars = barsOf(answer);
+    const range = answerRange(answer);
+    this.bars.replaceChildren(...bars.map((bar) => barRow(bar, range, answer.edited)));
+    const hidden = answer.labels.length - bars.length;
+    setText(this.more, hidden > 0 ? `and ${hidden.toLocaleString("en")} smaller ones` : "");
+  }
+}
+
+function barRow(bar: Bar, range: [number, number], edited: boolean): HTMLElement {
+  const name = make("span", { class: "rnnwidget-bar-name", title: bar.label }, bar.label);
+  const track = make("span", { class: "rnnwidget-bar-track" });
+  if (edited) track.append(barBetween("rnnwidget-bar-before", bar.before, range));
+  track.append(barBetween("rnnwidget-bar-after", bar.after, range));
+  const after = short(bar.after);
+  const value = make(
+    "span",
+    { class: "rnnwidget-bar-value" },
+    edited ? `${short(bar.before)} → ${after}` : after,
+  );
+  const row = make("div", { class: "rnnwidget-bar" }, name, track, value);
+  if (bar.picked) row.classList.add("rnnwidget-picked");
+  return row;
+}
+
+const short = (value: number) => (Math.abs(value) < 1000 ? formatValue(value, 2) : formatShort(value));
+
+function barBetween(className: string, value: number, [low, high]: [number, number]): HTMLElement {
+  const bar = make("span", { class: className });
+  if (!Number.isFinite(value)) {
+    bar.hidden = true;
+    return bar;
+  }
+  const share = (at: number) => Math.min(100, Math.max(0, ((at - low) / (high - low)) * 100));
+  const [start, stop] = [share(Math.min(0, value)), share(Math.max(0, value))];
+  bar.style.left = `${start}%`;
+  bar.style.width = `${stop - start}%`;
+  return bar;
+}

@@ -1,0 +1,84 @@
+/**
+ * Colour maps made from OKLab stops: lightness is linear in the value and equal steps of the value are
+ * equal distances in OKLab, so that they are perceptually uniform by construction.
+ */
+
+export type Lab = readonly [lightness: number, a: number, b: number];
+export type Rgb = readonly [number, number, number];
+
+const polar = (lightness: number, chroma: number, hue: number): Lab => [
+  lightness,
+  chroma * Math.cos((hue * Math.PI) / 180),
+  chroma * Math.sin((hue * Math.PI) / 180),
+];
+
+const BLUE = polar(0.42, 0.138, 257);
+const LIGHT: Lab = [0.97, 0, 0];
+const ORANGE = polar(0.42, 0.128, 38);
+const PALE = polar(0.96, 0.025, 108);
+const GREEN = polar(0.38, 0.085, 160);
+
+function toLinearRgb([lightness, a, b]: Lab): Rgb {
+  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
+  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
+  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
+  return [
+    4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+    -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+    -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
+  ];
+}
+
+export function labToRgb(lab: Lab): Rgb {
+  const [red, green, blue] = toLinearRgb(lab).map((channel) => {
+    const bounded = Math.min(1, Math.max(0, channel));
+    return Math.round(255 * (bounded <= 0.0031308 ? 12.92 * bounded : 1.055 * bounded ** (1 / 2.4) - 0.055));
+  });
+  return [red!, green!, blue!];
+}
+
+export function inGamut(lab: Lab): boolean {
+  return toLinearRgb(lab).every((channel) => channel > -1e-4 && channel < 1.0001);
+}
+
+const between = (from: Lab, to: Lab, share: number): Lab => [
+  from[0] + (to[0] - from[0]) * share,
+  from[1] + (to[1] - from[1]) * share,
+  from[2] + (to[2] - from[2]) * share,
+];
+
+export function divergingLab(share: number): Lab {
+  return share < 0.5 ? between(BLUE, LIGHT, share * 2) : between(LIGHT, ORANGE, share * 2 - 1);
+}
+
+export function sequentialLab(share: number): Lab {
+  return between(PALE, GREEN, share);
+}
+
+/** 256 colours as the bytes R, G, B, A of an ImageData row. */
+function table(at: (share: number) => Lab): Uint8ClampedArray {
+  const bytes = new Uint8ClampedArray(256 * 4);
+  for (let index = 0; index < 256; index++) bytes.set([...labToRgb(at(index / 255)), 255], index * 4);
+  return bytes;
+}
+
+export interface ColorMap {
+  bytes: Uint8ClampedArray;
+  /** The same colours, one word a pixel. */
+  words: Uint32Array;
+  css(index: number): string;
+}
+
+function colorMap(at: (share: number) => Lab): ColorMap {
+  const bytes = table(at);
+  const css = (index: number) => `rgb(${bytes[index * 4]} ${bytes[index * 4 + 1]} ${bytes[index * 4 + 2]})`;
+  return { bytes, words: new Uint32Array(bytes.buffer), css };
+}
+
+export const DIVERGING: ColorMap = colorMap(divergingLab);
+export const SEQUENTIAL: ColorMap = colorMap(sequentialLab);
+
+export function colorIndex(value: number, [low, high]: readonly [number, number]): number {
+  if (!(high > low)) return 128;
+  return Math.min(255, Math.max(0, Math.round(((value - low) / (high - low)) * 255)));
+}

@@ -1,0 +1,42 @@
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+const withMinus = (text: string) => text.replaceAll("-", "−");
+
+/** A value for reading: three decimals, an exponent where they would hide it, a true minus sign. */
+export function formatValue(value: number | undefined, digits = 3): string {
+  if (value === undefined) return "–";
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "+∞" : "−∞";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1000)) return withMinus(value.toExponential(1));
+  const text = value.toFixed(digits);
+  return withMinus(Number(text) === 0 ? text.replace("-", "") : text);
+}
+
+/** A short number for axes, limits and controls: no trailing zeros. */
+export function formatShort(value: number, digits = 2): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 10 ** -digits || size >= 10000)) return withMinus(value.toExponential(0));
+  return withMinus(String(Number(value.toFixed(digits))));
+}
+
+export function formatSigned(value: number): string {
+  return value > 0 ? `+${formatShort(value)}` : formatShort(value);
+}
+
+export function formatPower(exponent: number): string {
+  const digits = [...String(Math.abs(exponent))].map((digit) => SUPERSCRIPTS[Number(digit)]).join("");
+  return `10${exponent < 0 ? "⁻" : ""}${digits}`;
+}
+
+export function formatCount(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** A token as a label: whitespace made visible. */
+export function visibleToken(token: string): string {
+  if (token === "") return "∅";
+  if (token.trim() !== "") return token;
+  return [...token].map((sign) => (sign === "\n" ? "↵" : sign === "\t" ? "⇥" : "␣")).join("");
+}

@@ -1,0 +1,79 @@
+import { Choice } from "./choice";
+import { make, setText } from "./dom";
+import type { FilledFrame, Frame } from "./frame";
+import { isFilled } from "./frame";
+import type { Link } from "./link";
+
+/** Title, layer and sequence choosers, one-step residual, and whether something is under way. */
+export class Header {
+  readonly element: HTMLElement;
+  private readonly title = make("span", { class: "rnnwidget-title" });
+  private readonly layers: Choice;
+  private readonly layerGroup: HTMLElement;
+  private readonly sequences: HTMLElement;
+  private readonly index = make("input", { type: "number", min: "1", step: "1", "aria-label": "sequence" });
+  private readonly count = make("span", {});
+  private readonly sequenceLabel = make("span", { class: "rnnwidget-sequence-label rnnwidget-muted" });
+  private readonly previous = make("button", { type: "button", "aria-label": "previous sequence" }, "◀");
+  private readonly next = make("button", { type: "button", "aria-label": "next sequence" }, "▶");
+  private readonly residual = make("span", { class: "rnnwidget-residual" });
+  private readonly activity = make("span", { class: "rnnwidget-activity", role: "status" });
+  private frame: FilledFrame | null = null;
+
+  constructor(private readonly link: Link) {
+    this.layers = new Choice("layer", (layer) => link.set({ layer }));
+    this.layerGroup = make("span", { class: "rnnwidget-group" }, "layer", this.layers.element);
+    this.sequences = make("span", { class: "rnnwidget-group rnnwidget-sequences" });
+    this.sequences.append("sequence", this.previous, this.index, this.count, this.next, this.sequenceLabel);
+    this.element = make("header", { class: "rnnwidget-header" });
+    this.element.append(this.title, this.layerGroup, this.sequences, this.residual, this.activity);
+    this.previous.addEventListener("click", () => this.go(-1));
+    this.next.addEventListener("click", () => this.go(1));
+    this.index.addEventListener("change", () => this.jump());
+  }
+
+  show(frame: Frame): void {
+    setText(this.title, frame.title);
+    this.frame = isFilled(frame) ? frame : null;
+    for (const part of [this.layerGroup, this.sequences, this.residual]) part.hidden = !this.frame;
+    if (!this.frame) return;
+    const { layers, layer, residual, sequences, sequence, sequence_label } = this.frame;
+    const distinct = new Set(layers.map(({ label }) => label)).size === layers.length;
+    const options = layers.map(({ name, label, title, family, units }) => ({
+      value: name,
+      text: distinct ? label : name,
+      name: `${label} (${title ?? name}, ${family.toUpperCase()}, ${units} units)`,
+    }));
+    this.layers.show(options, layer);
+    if (document.activeElement !== this.index) this.index.value = String(sequence + 1);
+    this.index.max = String(sequences);
+    this.index.style.width = `${String(sequences).length + 3}ch`;
+    setText(this.count, `/ ${sequences}`);
+    setText(this.sequenceLabel, sequence_label.startsWith("sequence ") ? "" : sequence_label);
+    this.sequences.title = `sequence index ${sequence} in Python`;
+    this.previous.disabled = sequence <= 0;
+    this.next.disabled = sequence >= sequences - 1;
+    setText(this.residual, `one-step residual ${residual.text} ${residual.ok ? "✓" : "⚠"}`);
+    this.residual.classList.toggle("rnnwidget-warning", !residual.ok);
+    this.residual.title = residual.ok
+      ? "the hidden state rebuilt from the gates agrees with the model’s own"
+      : "the hidden state rebuilt from the gates does not agree with the model’s own";
+  }
+
+  tell(activity: string): void {
+    setText(this.activity, activity);
+  }
+
+  private go(by: number): void {
+    if (!this.frame) return;
+    const wanted = this.link.get("sequence") + by;
+    if (wanted >= 0 && wanted < this.frame.sequences) this.link.set({ sequence: wanted });
+  }
+
+  private jump(): void {
+    const wanted = Math.round(Number(this.index.value)) - 1;
+    const valid = this.frame && wanted >= 0 && wanted < this.frame.sequences && this.index.value !== "";
+    if (valid) this.link.set({ sequence: wanted });
+    else if (this.frame) this.index.value = String(this.frame.sequence + 1);
+  }
+}

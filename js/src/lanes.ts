@@ -1,0 +1,121 @@
+import { AxisLane } from "./axis";
+import { Brush } from "./brush";
+import type { Cursor } from "./cursor";
+import { make } from "./dom";
+import { EquationLane } from "./equation";
+import type { FilledFrame } from "./frame";
+import { GradientLane } from "./gradient";
+import { HeatmapLane } from "./heatmap";
+import { onHeatmapKey } from "./keyboard";
+import type { Lane } from "./lane";
+import { LegendLane } from "./legend";
+import type { Link } from "./link";
+import { describeCell, ReadoutLane } from "./readout";
+import { selectRow } from "./select";
+import { StimulusLane } from "./stimuli";
+import type { Theme } from "./theme";
+import { TimeScale } from "./timescale";
+import { TokenLane } from "./tokens";
+import { TraceLane } from "./traces";
+
+/** All lanes on one time axis, with the crosshair and the brush over them. */
+export class Lanes {
+  readonly element: HTMLElement;
+  private readonly axis = new AxisLane();
+  private readonly crosshair = make("div", { class: "rnnwidget-crosshair" });
+  private readonly live = make("div", { class: "rnnwidget-live", "aria-live": "polite" });
+  private readonly brush: Brush;
+  private readonly heatmap: HeatmapLane;
+  private readonly lanes: Lane[];
+  private frame: FilledFrame | null = null;
+  private scale = new TimeScale(1, 1);
+
+  constructor(
+    private readonly link: Link,
+    private readonly cursor: Cursor,
+    repaint: () => void,
+  ) {
+    const readout = new ReadoutLane(cursor, repaint);
+    const tokens = new TokenLane(cursor);
+    const run = () => readout.run();
+    this.brush = new Brush(link);
+    this.heatmap = new HeatmapLane(cursor, run, () => link.get("units"));
+    this.lanes = [
+      this.axis,
+      tokens,
+      new StimulusLane(),
+      new LegendLane(link, run),
+      this.heatmap,
+      readout,
+      new TraceLane(cursor, "cell", 52),
+      new TraceLane(cursor, "signed", 60),
+      new TraceLane(cursor, "gates", 60),
+      new EquationLane(cursor),
+      new GradientLane(cursor),
+    ];
+    const overlay = make(
+      "div",
+      { class: "rnnwidget-overlay", "aria-hidden": "true" },
+      this.brush.band,
+      this.crosshair,
+    );
+    this.element = make("div", { class: "rnnwidget-lanes" });
+    this.element.append(overlay, ...this.lanes.map(({ element }) => element), this.live);
+    for (const field of [this.axis.field, tokens.field]) this.brush.attach(field);
+    this.element.addEventListener("pointermove", (event) => this.follow(event));
+    this.heatmap.canvas.addEventListener("click", (event) => this.select(event));
+    this.heatmap.canvas.addEventListener("keydown", (event) => this.onKey(event));
+    cursor.listen(() => this.placeCrosshair());
+  }
+
+  /** False while there is no room to paint in. */
+  paint(frame: FilledFrame, theme: Theme): boolean {
+    const width = Math.floor(this.axis.field.clientWidth);
+    if (width <= 0) return false;
+    this.frame = frame;
+    this.scale = new TimeScale(frame.steps, width);
+    for (const lane of this.lanes) lane.paint({ frame, scale: this.scale, theme });
+    this.brush.show(this.scale);
+    this.placeCrosshair();
+    return true;
+  }
+
+  clearSelection(): void {
+    if (this.link.get("units").length > 0) this.link.set({ units: [] });
+    this.brush.clear();
+  }
+
+  private follow(event: PointerEvent): void {
+    if (!this.frame) return;
+    const { left, width } = this.axis.field.getBoundingClientRect();
+    const x = event.clientX - left;
+    if (x >= 0 && x < width) this.cursor.move({ step: this.scale.stepAt(x) });
+  }
+
+  private select(event: MouseEvent): void {
+    if (!this.frame) return;
+    const how = { range: event.shiftKey, toggle: event.ctrlKey || event.metaKey };
+    const row = this.heatmap.rowAt(event);
+    this.cursor.move({ row });
+    this.link.set({ units: selectRow(this.frame, this.link.get("units"), row, how) });
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    onHeatmapKey(event, {
+      frame: () => this.frame,
+      cursor: this.cursor,
+      link: this.link,
+      brush: this.brush,
+      speak: () => this.speak(),
+    });
+  }
+
+  private speak(): void {
+    if (this.frame) this.live.textContent = describeCell(this.frame, this.cursor.row, this.cursor.step);
+  }
+
+  private placeCrosshair(): void {
+    this.crosshair.style.left = `${this.scale.left(this.cursor.step)}px`;
+    this.crosshair.style.width = `${Math.max(1, this.scale.column)}px`;
+  }
+}

@@ -1,0 +1,77 @@
+import { Choice } from "./choice";
+import type { Cursor } from "./cursor";
+import { make, setText } from "./dom";
+import { formatValue, visibleToken } from "./format";
+import { currentSite, type FilledFrame, unitsOfRow } from "./frame";
+import { type Lane, laneParts, type Sheet } from "./lane";
+import { type Run, runOf } from "./shown";
+
+/** The cell in words, e.g. `unit 17 · step 42 "not" · h = −0.213 (before −0.190)`. */
+export function describeCell(frame: FilledFrame, row: number, step: number): string {
+  const { heatmap } = frame;
+  const units = unitsOfRow(frame, row);
+  const column = Math.floor(step / heatmap.column_factor);
+  const cell = row * heatmap.columns + column;
+  const start = column * heatmap.column_factor;
+  const stop = Math.min(frame.steps, start + heatmap.column_factor);
+  const pooled = units.length > 1 || stop - start > 1;
+  const who = units.length > 1 ? `units ${units.join(", ")}` : `unit ${units[0] ?? "–"}`;
+  const token = frame.tokens?.[step];
+  const when = stop - start > 1 ? `steps ${start}–${stop - 1}` : `step ${step}`;
+  const quoted = token === undefined ? "" : ` “${visibleToken(token)}”`;
+  const before = heatmap.before ? ` (before ${formatValue(heatmap.before[cell])})` : "";
+  const extremes =
+    pooled && heatmap.low && heatmap.high
+      ? `, ${formatValue(heatmap.low[cell])} … ${formatValue(heatmap.high[cell])}`
+      : "";
+  const what = `${pooled ? "mean " : ""}${currentSite(frame).symbol}`;
+  return `${who} · ${when}${quoted} · ${what} = ${formatValue(heatmap.data[cell])}${extremes}${before}`;
+}
+
+const RUNS = [
+  { value: "after", text: "after", name: "after the edit" },
+  { value: "before", text: "before", name: "before the edit" },
+  { value: "change", text: "Δ", name: "change by the edit" },
+];
+
+/** Below the heatmap: the cell under the cursor in words, and which run the heatmap shows. */
+export class ReadoutLane implements Lane {
+  readonly element: HTMLElement;
+  private readonly line = make("span", { class: "rnnwidget-readout-line" });
+  private readonly runs: Choice;
+  private wanted: Run = "after";
+  private frame: FilledFrame | null = null;
+
+  constructor(
+    private readonly cursor: Cursor,
+    changed: () => void,
+  ) {
+    const parts = laneParts("readout");
+    this.element = parts.element;
+    parts.field.append(this.line);
+    this.runs = new Choice("run shown in the heatmap", (run) => {
+      this.wanted = run as Run;
+      changed();
+    });
+    parts.margin.append(this.runs.element);
+    cursor.listen(() => this.write());
+  }
+
+  run(): Run {
+    return this.wanted;
+  }
+
+  paint({ frame }: Sheet): void {
+    this.frame = frame;
+    this.runs.show(RUNS, runOf(frame, this.wanted));
+    this.runs.element.style.visibility = frame.heatmap.before ? "visible" : "hidden";
+    this.write();
+  }
+
+  private write(): void {
+    if (!this.frame) return;
+    const text = describeCell(this.frame, this.cursor.row, this.cursor.step);
+    setText(this.line, text);
+    this.line.title = text;
+  }
+}

@@ -1,0 +1,81 @@
+import { prepare } from "./canvas";
+import { make } from "./dom";
+import { type FilledFrame, rowOfUnit } from "./frame";
+import { spread } from "./labels";
+import { textAt } from "./lane";
+import type { Theme } from "./theme";
+
+const MARKERS = 10;
+const LINE = 13;
+
+/** Beside the heatmap: which rows are selected (ink), edited (accent), and the numbers of the units. */
+export class RowMarkers {
+  private readonly canvas = make("canvas", { class: "rnnwidget-markers", "aria-hidden": "true" });
+  private readonly names = make("div", { class: "rnnwidget-unit-names" });
+  constructor(gutter: HTMLElement) {
+    gutter.append(this.names, this.canvas);
+  }
+
+  paint(frame: FilledFrame, units: number[], height: number, theme: Theme): void {
+    const rowHeight = height / Math.max(1, frame.heatmap.rows);
+    const { context } = prepare(this.canvas, MARKERS, height);
+    const bar = (unit: number, left: number, width: number, color: string) => {
+      const row = rowOfUnit(frame, unit);
+      context.fillStyle = color;
+      if (row >= 0) context.fillRect(left, row * rowHeight, width, Math.max(1.5, rowHeight));
+    };
+    for (const unit of frame.edited_units) bar(unit, 7, 3, theme.accent);
+    for (const unit of units) bar(unit, 1, 4, theme.ink);
+    const shown = units.length > 0 ? units : [frame.trace.unit];
+    this.paintNames(frame, shown, units.length > 0, rowHeight, height);
+  }
+
+  private paintNames(
+    frame: FilledFrame,
+    units: number[],
+    selected: boolean,
+    rowHeight: number,
+    height: number,
+  ): void {
+    const room = Math.floor(height / LINE);
+    const newest = units.slice(-room).filter((unit) => rowOfUnit(frame, unit) >= 0);
+    const centres = newest.map((unit) => (rowOfUnit(frame, unit) + 0.5) * rowHeight);
+    const places = spread(centres, LINE, LINE / 2, height - LINE / 2);
+    this.names.replaceChildren(
+      ...newest.map((unit, index) => {
+        const pinned = unit === frame.trace.unit;
+        const label = textAt("rnnwidget-unit-name", places[index]!, `#${unit}`);
+        label.classList.toggle("rnnwidget-pinned", pinned && selected);
+        return label;
+      }),
+    );
+  }
+}
+
+/** The margin: one bar a row, a tick where it was before the edit. */
+export class RowMargin {
+  private readonly canvas = make("canvas", { "aria-hidden": "true" });
+
+  constructor(private readonly margin: HTMLElement) {
+    margin.append(this.canvas);
+  }
+
+  paint(frame: FilledFrame, height: number, theme: Theme): void {
+    const { values, before, limits } = frame.margin;
+    const width = Math.max(10, this.margin.clientWidth - 8);
+    const { context } = prepare(this.canvas, width, height);
+    const rowHeight = height / Math.max(1, values.length);
+    const span = limits[1] - limits[0] || 1;
+    const length = (value: number) => Math.max(0, Math.min(1, (value - limits[0]) / span)) * width;
+    const tall = rowHeight > 3 ? rowHeight - 1 : rowHeight;
+    values.forEach((value, row) => {
+      const top = row * rowHeight;
+      const was = before?.[row];
+      context.fillStyle = theme.muted;
+      if (Number.isFinite(value)) context.fillRect(0, top, Math.max(0.5, length(value)), tall);
+      if (was === undefined || !Number.isFinite(was)) return;
+      context.fillStyle = theme.ink;
+      context.fillRect(Math.min(width - 1.5, length(was)), top, 1.5, tall);
+    });
+  }
+}

@@ -1,0 +1,55 @@
+import { type Grid, valuesToPaint } from "./cells";
+import { type ColorMap, DIVERGING, SEQUENTIAL } from "./colormap";
+import { formatCount, formatShort } from "./format";
+import { currentLayer, currentSite, type FilledFrame } from "./frame";
+import { largest, roundLimit } from "./plot";
+
+/** Which run the heatmap shows while an edit is in force. */
+export type Run = "after" | "before" | "change";
+
+export interface Shown {
+  grid: Grid;
+  limits: [number, number];
+  colors: ColorMap;
+  /** What the picture shows, in words, for a screen reader. */
+  words: string;
+}
+
+const SUFFIX: Record<Run, string> = {
+  after: "",
+  before: " of the unedited run",
+  change: ", change by the edit",
+};
+
+export function runOf(frame: FilledFrame, run: Run): Run {
+  return frame.heatmap.before ? run : "after";
+}
+
+export function shownGrid(frame: FilledFrame, wanted: Run): Shown {
+  const { heatmap } = frame;
+  const run = runOf(frame, wanted);
+  const values = valuesOf(frame, run);
+  const size = roundLimit(largest([values]));
+  const limits: [number, number] = run === "change" ? [-size, size] : heatmap.limits;
+  const colors = run === "change" || heatmap.signed ? DIVERGING : SEQUENTIAL;
+  const site = currentSite(frame);
+  const layer = currentLayer(frame);
+  const words = [
+    `${site.label}${SUFFIX[run]}, layer ${layer?.label ?? frame.layer}`,
+    `${formatCount(frame.order.length, "unit")} by ${formatCount(frame.steps, "step")}`,
+    `colours from ${formatShort(limits[0])} to ${formatShort(limits[1])}`,
+  ];
+  return {
+    grid: { rows: heatmap.rows, columns: heatmap.columns, values },
+    limits,
+    colors,
+    words: `heatmap: ${words.join("; ")}`,
+  };
+}
+
+function valuesOf({ heatmap }: FilledFrame, run: Run): Float32Array {
+  const { data, before } = heatmap;
+  if (run === "before" && before) return before;
+  if (run === "change" && before) return data.map((value, cell) => value - before[cell]!);
+  return valuesToPaint(heatmap);
+}

@@ -1,0 +1,81 @@
+import type { AnyModel } from "@anywidget/types";
+import type { WireFrame } from "../src/frame";
+import type { Traits } from "../src/link";
+
+type Listener = () => void;
+
+const START: Traits = {
+  _frame: {},
+  _status: { state: "ready", message: "" },
+  _drawn: 0,
+  _request: {},
+  layer: "lstm.l0",
+  sequence: 2,
+  site: "hidden",
+  units: [],
+  steps: null,
+  scope: { units: "selected", layers: "this" },
+  dials: {},
+};
+
+/** A model as a host gives it: values, change events, and a record of what would go to Python. */
+export class FakeModel {
+  private readonly values: Traits;
+  private readonly listeners = new Map<string, Set<Listener>>();
+  /** One entry a `save_changes`: the values it sends. */
+  readonly saved: Partial<Traits>[] = [];
+  private dirty: Partial<Traits> = {};
+
+  constructor(values: Partial<Traits> = {}) {
+    this.values = { ...START, ...values };
+  }
+
+  get<K extends keyof Traits>(name: K): Traits[K] {
+    return this.values[name];
+  }
+
+  set<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    this.dirty[name] = value;
+    this.assign(name, value);
+  }
+
+  save_changes(): void {
+    this.saved.push(this.dirty);
+    this.dirty = {};
+  }
+
+  on(event: string, listener: Listener): void {
+    this.listeners.set(event, (this.listeners.get(event) ?? new Set()).add(listener));
+  }
+
+  off(event: string, listener: Listener): void {
+    this.listeners.get(event)?.delete(listener);
+  }
+
+  /** As a change that comes from Python. */
+  receive(values: Partial<Traits>): void {
+    for (const name of Object.keys(values) as (keyof Traits)[]) this.assign(name, values[name]!);
+  }
+
+  show(frame: WireFrame): void {
+    this.receive({ _frame: frame });
+  }
+
+  get listening(): number {
+    return [...this.listeners.values()].reduce((count, listeners) => count + listeners.size, 0);
+  }
+
+  requests(): Traits["_request"][] {
+    return this.saved.flatMap(({ _request }) => (_request ? [_request] : []));
+  }
+
+  asAnyModel(): AnyModel<Traits> {
+    return this as unknown as AnyModel<Traits>;
+  }
+
+  private assign<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    if (Object.is(this.values[name], value)) return;
+    this.values[name] = value;
+    for (const listener of [...(this.listeners.get(`change:${name}`) ?? [])]) listener();
+  }
+}

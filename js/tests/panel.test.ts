@@ -1,0 +1,225 @@
+import { describe, expect, it } from "vitest";
+import { userEvent } from "vitest/browser";
+import { lstmFrame } from "./fixture";
+import { type Mounted, mount, nextFrame, point } from "./mount";
+
+const slider = ({ find }: Mounted, name: string) =>
+  find<HTMLInputElement>(`input[type=range][aria-label="${name}"]`);
+const dial = (view: Mounted, name: string) => slider(view, name).closest<HTMLElement>(".rnnwidget-dial")!;
+
+function drag(input: HTMLInputElement, value: number): void {
+  input.value = String(value);
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+describe("a slider", () => {
+  it("becomes one request a frame, the newest and full set", async () => {
+    const view = await mount({ units: [5, 17] });
+    drag(slider(view, "input gate shift"), -2);
+    drag(slider(view, "forget gate shift"), 1);
+    drag(slider(view, "forget gate shift"), 1.5);
+    await nextFrame();
+    await nextFrame();
+    expect(view.model.requests()).toEqual([
+      {
+        serial: 1,
+        layer: "lstm.l0",
+        units: [5, 17],
+        dials: { input_gate: { kind: "shift", value: -2 }, forget_gate: { kind: "shift", value: 1.5 } },
+      },
+    ]);
+  });
+
+  it("acts on the whole layer when nothing is selected, and on what the scope says", async () => {
+    const view = await mount({ scope: { units: "selected", layers: "all" } });
+    drag(slider(view, "forget gate shift"), 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ layer: null, units: null });
+    view.model.receive({ units: [3], scope: { units: "all", layers: "this" } });
+    drag(slider(view, "forget gate shift"), 2);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ layer: "lstm.l0", units: null });
+  });
+
+  it("counts on from what Python has answered", async () => {
+    const view = await mount({ _frame: lstmFrame({}, { answers: 41 }) });
+    drag(slider(view, "forget gate shift"), 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ serial: 42 });
+  });
+
+  it("leaves out dials of the scope before, until Python has told those of the new one", async () => {
+    const view = await mount({ units: [3], dials: { forget_gate: { kind: "shift", value: 2 } } });
+    view.model.receive({ units: [5] });
+    drag(slider(view, "input gate shift"), 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      units: [5],
+      dials: { input_gate: { kind: "shift", value: 1 } },
+    });
+    expect(Object.keys((view.model.requests().at(-1) as { dials: object }).dials)).toEqual(["input_gate"]);
+  });
+
+  it("moves by key, and its number box moves it", async () => {
+    const view = await mount();
+    const input = slider(view, "forget gate shift");
+    input.focus();
+    await userEvent.keyboard("{ArrowRight}{ArrowRight}");
+    expect(Number(input.value)).toBeCloseTo(0.2);
+    const box = view.find<HTMLInputElement>('input[aria-label="forget gate value"]');
+    await userEvent.fill(box, "-3.25");
+    await userEvent.keyboard("{Enter}");
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { forget_gate: { kind: "shift", value: -3.25 } },
+    });
+    await userEvent.fill(box, "70");
+    await userEvent.keyboard("{Enter}");
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { forget_gate: { kind: "shift", value: 6 } },
+    });
+    expect(box.value).toBe("6");
+  });
+});
+
+describe("an untouched dial", () => {
+  it("is neutral: shift at 0, and back at 0 it is untouched again", async () => {
+    const view = await mount();
+    expect([
+      slider(view, "forget gate shift").value,
+      dial(view, "forget gate shift").dataset.touched,
+    ]).toEqual(["0", "false"]);
+    drag(slider(view, "forget gate shift"), 1);
+    expect(dial(view, "forget gate shift").dataset.touched).toBe("true");
+    drag(slider(view, "forget gate shift"), 0);
+    await nextFrame();
+    expect(dial(view, "forget gate shift").dataset.touched).toBe("false");
+    expect(view.model.requests().at(-1)).toMatchObject({ dials: {} });
+  });
+
+  it("that turns to clamp starts at the gate's mean and applies only once moved", async () => {
+    const view = await mount();
+    const frame = view.model.get("_frame");
+    if (!("trace" in frame)) throw new Error("not filled");
+    const after = new Float32Array((frame.trace.series.forget_gate!.after as DataView).buffer);
+    const mean = after.reduce((sum, value) => sum + value, 0) / after.length;
+    dial(view, "forget gate shift").querySelector<HTMLButtonElement>("button[value=clamp]")!.click();
+    await nextFrame();
+    expect(Number(slider(view, "forget gate clamp").value)).toBeCloseTo(mean, 1);
+    expect(view.model.requests()).toEqual([]);
+    drag(slider(view, "forget gate clamp"), 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { forget_gate: { kind: "clamp", value: 1 } },
+    });
+  });
+
+  it("keeps the kind a person chose when Python says that nothing is in force", async () => {
+    const view = await mount();
+    dial(view, "forget gate shift").querySelector<HTMLButtonElement>("button[value=clamp]")!.click();
+    await view.show(lstmFrame({}, { version: 2 }));
+    expect(slider(view, "forget gate clamp")).toBeTruthy();
+  });
+});
+
+describe("resetting", () => {
+  it("a touched gate takes its edit away, all takes all away", async () => {
+    const edited = lstmFrame({ edited: true });
+    const view = await mount({ _frame: edited, dials: { forget_gate: { kind: "shift", value: 1.5 } } });
+    const reset = view.find<HTMLButtonElement>('[aria-label="reset forget gate"]');
+    expect(reset.disabled).toBe(false);
+    reset.click();
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ serial: 1, dials: {} });
+    expect(reset.disabled).toBe(true);
+    view.find<HTMLButtonElement>(".rnnwidget-scope > button").click();
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toEqual({ serial: 2, clear: true });
+  });
+
+  it("is off while nothing is edited", async () => {
+    const view = await mount();
+    expect(view.find<HTMLButtonElement>(".rnnwidget-scope > button").disabled).toBe(true);
+    expect(view.find(".rnnwidget-edits").textContent).toBe("no edits: the model runs as it is");
+  });
+});
+
+describe("dials from Python", () => {
+  it("move the sliders, their kind and their boxes", async () => {
+    const view = await mount();
+    view.model.receive({ dials: { forget_gate: { kind: "clamp", value: 0.9 } } });
+    expect(slider(view, "forget gate clamp").value).toBe("0.9");
+    expect(view.find<HTMLInputElement>('input[aria-label="forget gate value"]').value).toBe("0.9");
+    view.model.receive({ dials: {} });
+    expect(dial(view, "forget gate clamp").dataset.touched).toBe("false");
+  });
+
+  it("never move a slider that a person holds", async () => {
+    const view = await mount();
+    const input = slider(view, "forget gate shift");
+    point(input, "pointerdown", 0.5);
+    drag(input, 2);
+    await nextFrame();
+    view.model.receive({ dials: { forget_gate: { kind: "shift", value: -4 } } });
+    await view.show(lstmFrame({}, { version: 2, answers: 1 }));
+    expect(input.value).toBe("2");
+    point(input, "pointerup", 0.5);
+    expect(input.value).toBe("-4");
+  });
+
+  it("do not undo a move that Python has not answered yet", async () => {
+    const view = await mount();
+    const input = slider(view, "forget gate shift");
+    drag(input, 2);
+    await nextFrame();
+    view.model.receive({ dials: { forget_gate: { kind: "shift", value: 1 } } });
+    expect(input.value).toBe("2");
+    await view.show(lstmFrame({}, { version: 2, answers: 1 }));
+    expect(input.value).toBe("1");
+  });
+});
+
+describe("the scope", () => {
+  it("offers the selection only when there is one", async () => {
+    const view = await mount();
+    const chips = () => [...view.root.querySelectorAll<HTMLButtonElement>("[aria-label=units] button")];
+    expect(
+      chips().map((chip) => [chip.textContent, chip.disabled, chip.getAttribute("aria-checked")]),
+    ).toEqual([
+      ["selected 0", true, "false"],
+      ["all 64 units", false, "true"],
+    ]);
+    view.model.receive({ units: [1, 2, 3] });
+    expect(
+      chips().map((chip) => [chip.textContent, chip.disabled, chip.getAttribute("aria-checked")]),
+    ).toEqual([
+      ["selected 3", false, "true"],
+      ["all 64 units", false, "false"],
+    ]);
+    chips()[1]!.click();
+    expect(view.model.saved.at(-1)).toEqual({ scope: { units: "all", layers: "this" } });
+  });
+});
+
+describe("busy", () => {
+  it("shows after a while without an answer, and ends with the answer", async () => {
+    const view = await mount();
+    const height = view.root.clientHeight;
+    drag(slider(view, "forget gate shift"), 1);
+    await nextFrame();
+    expect(view.root.dataset.busy).toBe("false");
+    await expect.poll(() => view.root.dataset.busy).toBe("true");
+    expect(view.root.clientHeight).toBe(height);
+    await view.show(lstmFrame({}, { version: 2, answers: 1 }));
+    expect(view.root.dataset.busy).toBe("false");
+  });
+
+  it("ends with an error that answers", async () => {
+    const view = await mount();
+    drag(slider(view, "forget gate shift"), 1);
+    await expect.poll(() => view.root.dataset.busy).toBe("true");
+    view.model.receive({ _status: { state: "error", message: "no", answers: 1 } });
+    expect(view.root.dataset.busy).toBe("false");
+  });
+});
