@@ -17,7 +17,7 @@ TICKS = {"font-size": "11px"}
 
 
 class GradientFigure:
-    """A bqplot figure of ‖∂L/∂state_t‖, a line for each layer under their names; hidden while empty."""
+    """A bqplot figure of ‖∂L/∂state_t‖, a line for each layer under their names."""
 
     def __init__(self) -> None:
         self._scales = {"x": bqplot.LinearScale(), "y": bqplot.LogScale()}
@@ -38,18 +38,17 @@ class GradientFigure:
             animation_duration=0,
         )
         self._names = ipywidgets.HTML()
-        self.figure = ipywidgets.VBox([self._names, self._plot], layout={"width": "100%", "display": "none"})
+        self.figure = ipywidgets.VBox([self._names, self._plot], layout={"width": "100%"})
 
-    def show(self, norms: Mapping[str, Tensor]) -> None:
-        """Draw one line for each layer; nothing drawable hides the figure."""
+    def show(self, norms: Mapping[str, Tensor]) -> bool:
+        """Draw one line for each layer; False if there is nothing to draw."""
         lines = [norm.detach().cpu().double().numpy() for norm in norms.values()]
         longest = max((line.size for line in lines), default=0)
         values = np.full((max(1, len(lines)), longest), np.nan)
         for row, line in enumerate(lines):
             values[row, : line.size] = np.where(np.isfinite(line) & (line > 0), line, np.nan)
         if not np.isfinite(values).any():
-            self.figure.layout.display = "none"
-            return
+            return False
         low, high = (math.log10(extreme(values)) for extreme in (np.nanmin, np.nanmax))
         decades = range(math.floor(low), max(math.ceil(high), math.floor(low) + 1) + 1)
         stride = -(-len(decades) // 6)
@@ -59,7 +58,7 @@ class GradientFigure:
             self._lines.x = np.arange(longest)
             self._lines.y = values
         self._names.value = _names(norms)
-        self.figure.layout.display = "flex"
+        return True
 
     def close(self) -> None:
         """Close the figure and its parts."""

@@ -42,7 +42,7 @@ class Page:
         self.answers = 0
         self.score = Score(layer=layer, site=site)
         self._figure = GradientFigure()
-        self.box = ipywidgets.VBox([self.score, self._figure.figure], layout={"width": "100%"})
+        self.box = ipywidgets.VBox([self.score], layout={"width": "100%"})
         self.score.observe(self._on_drawn, names=["_drawn"])
 
     @property
@@ -66,7 +66,9 @@ class Page:
             self._version += 1
             contents = self._make()
             self.score._frame = {"version": self._version, "answers": self.answers} | contents.frame
-            self._figure.show(contents.norms)
+            # A figure that is on the page but hidden makes bqplot draw rectangles of negative width.
+            drawn_norms = [self._figure.figure] if self._figure.show(contents.norms) else []
+            self.box.children = [self.score, *drawn_norms]
 
     def show_dials(self, edits: Sequence[Edit], layer: str, units: Sequence[int]) -> None:
         """Put the sliders where the edits of the panel's scope are."""
