@@ -1,0 +1,5 @@
+import sys
+
+from rnnwidget.demo import main
+
+sys.exit(main())
