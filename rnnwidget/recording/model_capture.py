@@ -34,6 +34,7 @@ class _Current(threading.local):
     def __init__(self) -> None:
         self.recording: Recording | None = None
         self.arguments: Arguments | None = None
+        self.refusal: Exception | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,18 @@ class _CaptureClient(Client):
     current: _Current | None = None
 
     def concerned(self) -> bool:
-        return self.current is not None and self.current.recording is not None
+        if self.current is None or self.current.recording is None:
+            return False
+        if any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")):
+            self.current.refusal = NotImplementedError("calls under torch.autocast cannot be recorded yet")
+            return False
+        return True
 
 
 class ModelCapture:
     """Tells ``receive`` of calls of ``model``, at most one in ``pause`` seconds so that a training loop is not held up.
 
-    Whatever ``receive`` raises stays out of the user's call.
+    What cannot be captured is told to ``refuse``: nothing that goes wrong here may reach the user's call.
     """
 
     def __init__(
@@ -55,12 +61,13 @@ class ModelCapture:
         model: nn.Module,
         modules: tuple[RecurrentModule, ...],
         receive: Callable[[CapturedCall], None],
+        refuse: Callable[[Exception], None],
         *,
         pause: float = 0.2,
     ) -> None:
         self._current = _Current()
         self._modules = modules
-        self._receive = weakref.WeakMethod(receive)
+        self._receive, self._refuse = weakref.WeakMethod(receive), weakref.WeakMethod(refuse)
         self._pause = pause
         self._last = -float("inf")
         self._client = _CaptureClient(None, recorder=self, current=self._current)
@@ -78,26 +85,37 @@ class ModelCapture:
 
     def receive(self, seen: SeenCall) -> None:
         """Pass a recurrent call to the recording of the model's call in progress on this thread."""
-        if self._current.recording is not None:
+        if self._current.recording is None:
+            return
+        try:
             self._current.recording.receive(seen)
+        except Exception as error:  # noqa: BLE001 - kept out of the user's call
+            self._current.refusal = error
 
     def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model's call begins."""
         if time.monotonic() - self._last < self._pause:
             return
+        self._current.refusal = None
+        try:
+            self._current.arguments = Arguments(_cloned(arguments), _cloned(keywords))
+        except Exception as error:  # noqa: BLE001 - kept out of the user's call
+            self._current.refusal = error
         self._current.recording = Recording()
-        self._current.arguments = Arguments(_cloned(arguments), _cloned(keywords))
 
     def end(self, output: object) -> None:
         """The model's call has ended; ``output`` is None if it failed."""
-        recording, arguments = self._current.recording, self._current.arguments
-        self._current.recording = self._current.arguments = None
-        if recording is None or arguments is None or output is None or not recording.layers:
+        current = self._current
+        recording, arguments, refusal = current.recording, current.arguments, current.refusal
+        current.recording = current.arguments = current.refusal = None
+        if recording is None or output is None:
             return
-        receive = self._receive()
-        if receive is not None:
-            receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
         self._last = time.monotonic()
+        receive, refuse = self._receive(), self._refuse()
+        if refusal is not None and refuse is not None:
+            refuse(refusal)
+        elif receive is not None and arguments is not None and recording.layers:
+            receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
 
     def close(self) -> None:
         """Stop seeing calls; the hooks go with a model's last capture."""

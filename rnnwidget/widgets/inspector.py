@@ -104,7 +104,7 @@ class RNNInspector(traitlets.HasTraits):
         self._wire()
         self._say_ready() if self._picture else self._page.say("waiting")
         if inputs is None:
-            self._capture = ModelCapture(model, self._modules, self._on_call)
+            self._capture = ModelCapture(model, self._modules, self._on_call, self._fail)
 
     @property
     def recording(self) -> Recording | None:

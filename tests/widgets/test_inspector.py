@@ -163,6 +163,17 @@ def test_tokens_that_do_not_fit_a_later_call_show_in_the_widget_and_not_in_the_l
     assert "tokens hold 1 sequences, the model read 3" in inspector._page.score._status["message"]
 
 
+def test_a_call_that_cannot_be_recorded_goes_through_and_is_told_of(inspect):
+    model, x = nn.LSTM(3, 4), torch.randn(5, 1, 3)
+    inspector = inspect(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, _ = model(x)
+    assert torch.isfinite(output).all()
+    assert inspector._page.score._status["state"] == "error"
+    assert "autocast" in inspector._page.score._status["message"]
+    assert inspector.recording is None
+
+
 def test_training_is_bit_identical_under_an_inspector_that_drags(inspect):
     def train(*, watched: bool) -> list[torch.Tensor]:
         torch.manual_seed(3)
