@@ -148,6 +148,7 @@ class RNNInspector(traitlets.HasTraits):
             return {"text/plain": repr(self)}
         with self._lock:
             self._page.display()
+            self._show()
         bundle = self._page.box._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if data is not None:
@@ -290,8 +291,11 @@ class RNNInspector(traitlets.HasTraits):
         }
 
     def _show(self) -> None:
-        self._page.show_dials(self.edits, self.layer, self.units)
-        self._page.publish()
+        try:
+            self._page.show_dials(self.edits, self.layer, self.units)
+            self._page.publish()
+        except Exception as error:  # noqa: BLE001 - a person's own answer= may raise anything
+            self._fail(error)
 
     def _contents(self) -> Contents:
         picture = self._picture

@@ -52,9 +52,8 @@ class Page:
         return scope.get("units") == "selected", scope.get("layers") == "this"
 
     def display(self) -> None:
-        """The page is about to be shown."""
+        """The page is about to be shown: from now on contents are sent."""
         self._displayed = True
-        self.publish()
 
     def publish(self) -> None:
         """Make contents and send them, now or when the page has caught up."""
@@ -63,8 +62,8 @@ class Page:
             self._owed = bool(drawn) and self._version - drawn >= IN_FLIGHT
             if self._owed or not self._displayed:
                 return
-            self._version += 1
             contents = self._make()
+            self._version += 1
             self.score._frame = {"version": self._version, "answers": self.answers} | contents.frame
             # A figure that is on the page but hidden makes bqplot draw rectangles of negative width.
             drawn_norms = [self._figure.figure] if self._figure.show(contents.norms) else []

@@ -35,3 +35,10 @@ class Score(anywidget.AnyWidget):
     units = traitlets.List(traitlets.Int()).tag(sync=True)
     steps = traitlets.List(traitlets.Int(), default_value=None, allow_none=True).tag(sync=True)
     scope = traitlets.Dict({"units": "selected", "layers": "this"}).tag(sync=True)
+
+    def __init__(self, **traits: object) -> None:
+        super().__init__(**traits)
+        # ipykernel 7.4 hands a page's message to the shell that spoke last on its comm. Once a running cell has made a
+        # frame, that is the cell's own, and a drag would wait for its end. The page asks for the right one itself.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = lambda data, asked: asked  # noqa: SLF001

@@ -234,6 +234,15 @@ def test_an_error_in_the_model_keeps_the_last_good_picture(inspect):
     assert not model.lstm._forward_hooks
 
 
+def test_an_error_in_the_persons_own_readout_is_shown_too(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch, answer=lambda output: output.no_such_thing)
+    for serial in range(1, 5):
+        ask(inspector, serial, {"forget_gate": {"kind": "shift", "value": float(serial)}})
+    assert inspector._page.score._status["state"] == "error"
+    assert frame_of(inspector) == {}
+
+
 def test_the_page_is_never_more_than_two_frames_behind(inspect):
     model, batch, _ = classifier_and_batch()
     inspector = inspect(model, inputs=batch)
