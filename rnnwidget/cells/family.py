@@ -34,6 +34,19 @@ def activate(activation: Activation, preactivation: Tensor) -> Tensor:
             return torch.relu(preactivation)
 
 
+def activate_in_place(activation: Activation, preactivation: Tensor) -> Tensor:
+    """Like :func:`activate`, over the memory of ``preactivation`` where autograd does not need it."""
+    if torch.is_grad_enabled():
+        return activate(activation, preactivation)
+    match activation:
+        case "sigmoid":
+            return preactivation.sigmoid_()
+        case "tanh":
+            return preactivation.tanh_()
+        case "relu":
+            return preactivation.relu_()
+
+
 def slope(activation: Activation, value: Tensor) -> Tensor:
     """The derivative of a nonlinearity, from its value."""
     match activation:
@@ -169,6 +182,18 @@ def affine(
 ) -> Float[Tensor, "time batch rows"]:
     """x Wᵀ + b at every step in one matrix product."""
     return torch.nn.functional.linear(inputs, weight, bias)
+
+
+def recurrent_affine(run: LayerRun) -> Float[Tensor, "time batch rows"]:
+    """W_ih x + b_ih + W_hh h + b_hh at every step, in memory of its own."""
+    weights = run.weights
+    total = affine(run.inputs, weights.input_hidden, weights.input_bias)
+    if torch.is_grad_enabled():
+        return total + affine(run.previous, weights.hidden_hidden, weights.hidden_bias)
+    if weights.hidden_bias is not None:
+        total += weights.hidden_bias
+    total.view(-1, total.size(-1)).addmm_(run.previous.flatten(0, 1), weights.hidden_hidden.t())
+    return total
 
 
 def gate_chunks(stacked: Float[Tensor, "time batch rows"], gates: tuple[str, ...]) -> Quantities:

@@ -17,7 +17,7 @@ from rnnwidget.cells.family import (
     Family,
     LayerRun,
     Quantities,
-    activate,
+    activate_in_place,
     affine,
     gate_chunks,
     register,
@@ -49,10 +49,11 @@ class GRU(Family):
     def quantities(self, run: LayerRun) -> Quantities:
         preactivations = self.preactivations(run)
         found = {
-            site: run.edits.after(site, activate(kind, preactivations[site])) for site, kind in self.activations.items()
+            site: run.edits.after(site, activate_in_place(kind, preactivations[site]))
+            for site, kind in self.activations.items()
         }
         update = found["update_gate"]
-        hidden = (1 - update) * found["candidate"] + update * run.previous
+        hidden = torch.lerp(found["candidate"], run.previous, update)
         return found | {"hidden": run.edits.after("hidden", hidden)}
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:

@@ -17,9 +17,10 @@ from rnnwidget.cells.family import (
     Family,
     LayerRun,
     Quantities,
-    activate,
+    activate_in_place,
     affine,
     gate_chunks,
+    recurrent_affine,
     register,
 )
 
@@ -44,15 +45,14 @@ class LSTM(Family):
         return {"input_gate": "sigmoid", "forget_gate": "sigmoid", "candidate": "tanh", "output_gate": "sigmoid"}
 
     def preactivations(self, run: LayerRun) -> Quantities:
-        weights = run.weights
-        stacked = affine(run.inputs, weights.input_hidden, weights.input_bias)
-        stacked = stacked + affine(run.previous, weights.hidden_hidden, weights.hidden_bias)
-        return {site: run.edits.before(site, chunk) for site, chunk in gate_chunks(stacked, self.gates).items()}
+        chunks = gate_chunks(recurrent_affine(run), self.gates)
+        return {site: run.edits.before(site, chunk) for site, chunk in chunks.items()}
 
     def quantities(self, run: LayerRun) -> Quantities:
         preactivations = self.preactivations(run)
         found = {
-            site: run.edits.after(site, activate(kind, preactivations[site])) for site, kind in self.activations.items()
+            site: run.edits.after(site, activate_in_place(kind, preactivations[site]))
+            for site, kind in self.activations.items()
         }
         cell = _scan_cell(run, found["input_gate"] * found["candidate"], found["forget_gate"])
         hidden = found["output_gate"] * torch.tanh(cell)
@@ -100,9 +100,13 @@ class LSTM(Family):
 
 
 def _scan_cell(run: LayerRun, written: Tensor, forget_gate: Tensor) -> Tensor:
-    """c_t = f_t c_{t−1} + (i g)_t: the one recurrence that the fused kernel does not hand out."""
+    """c_t = f_t c_{t−1} + (i g)_t, the one recurrence that the fused kernel does not hand out; may overwrite i g."""
     cell = run.initial[1]
     edited = any(edit.site == "cell" for edit in run.edits.edits)
+    if not edited and not torch.is_grad_enabled():
+        for forget, write in zip(forget_gate.unbind(0), written.unbind(0), strict=True):
+            cell = write.addcmul_(forget, cell)
+        return written
     cells = []
     for step, (forget, write) in enumerate(zip(forget_gate.unbind(0), written.unbind(0), strict=True)):
         cell = torch.addcmul(write, forget, cell)

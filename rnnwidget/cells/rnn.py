@@ -14,7 +14,8 @@ from rnnwidget.cells.family import (
     LayerRun,
     Quantities,
     activate,
-    affine,
+    activate_in_place,
+    recurrent_affine,
     register,
     slope,
 )
@@ -36,12 +37,10 @@ class RNN(Family):
         return {"hidden": self.nonlinearity}
 
     def preactivations(self, run: LayerRun) -> Quantities:
-        total = affine(run.inputs, run.weights.input_hidden, run.weights.input_bias)
-        total = total + affine(run.previous, run.weights.hidden_hidden, run.weights.hidden_bias)
-        return {"hidden": run.edits.before("hidden", total)}
+        return {"hidden": run.edits.before("hidden", recurrent_affine(run))}
 
     def quantities(self, run: LayerRun) -> Quantities:
-        hidden = activate(self.nonlinearity, self.preactivations(run)["hidden"])
+        hidden = activate_in_place(self.nonlinearity, self.preactivations(run)["hidden"])
         return {"hidden": run.edits.after("hidden", hidden)}
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:

@@ -68,6 +68,16 @@ class Edit:
         sites: Iterable[str] = layer.family.activations if self.operation == "shift" else layer.family.sites
         return self.site in sites
 
+    def check_shape(self, layer: Layer) -> None:
+        """ValueError if a tensor value cannot broadcast to the scope, as far as that shows before a call."""
+        if isinstance(self.value, Tensor):
+            value = _in_three_dimensions(self.value)
+            for dim, indices in enumerate((self.steps, self.batch, self.units)):
+                if isinstance(indices, tuple):
+                    self._check_width(value, dim, len(indices))
+            if self.units is None:
+                self._check_width(value, 2, layer.width(self.site))
+
     def laid_out(self, layer: Layer, steps: int, batch: int, like: Tensor) -> SiteEdit:
         """The edit over ``(time, batch, unit)`` of one layer in a call of so many steps and sequences."""
         width = layer.width(self.site)
@@ -79,8 +89,7 @@ class Edit:
             self.units,
         )
         sizes = (steps, batch, width)
-        value = torch.as_tensor(self.value, dtype=like.dtype, device=like.device)
-        value = value.reshape((1,) * (3 - value.dim()) + tuple(value.shape)) if value.dim() < 3 else value
+        value = _in_three_dimensions(torch.as_tensor(self.value, dtype=like.dtype, device=like.device))
         mask: Tensor | None = None
         for dim, (indices, size) in enumerate(zip(wanted, sizes, strict=True)):
             self._check_width(value, dim, size if indices is None else len(indices))
@@ -202,6 +211,8 @@ def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tupl
         A layer does not exist, or no targeted layer has the site.
     IndexError
         A unit is outside every targeted layer.
+    ValueError
+        A tensor does not broadcast to the scope.
     """
     layers = [layer for module in modules for layer in module.layers]
     kept: list[Edit] = []
@@ -226,6 +237,8 @@ def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tupl
         outside = [unit for unit in edit.units or () if unit >= width]
         if outside:
             raise IndexError(f"{edit!r}: units {outside} do not exist; {edit.site!r} has units 0 to {width - 1}")
+        for layer in targets:
+            edit.check_shape(layer)
         if edit not in kept:
             kept.append(edit)
     return tuple(kept)
@@ -258,9 +271,16 @@ def _edit(
         raise KeyError(f"no site {site!r}; sites are {', '.join(dict.fromkeys(_SITE_OF_LETTER.values()))}")
     if layer is not None and not isinstance(layer, str):
         raise TypeError(f"layer must be a layer's name or None, got {type(layer).__name__}: {layer!r:.80}")
-    if not isinstance(value, Tensor):
+    if isinstance(value, Tensor):
+        if value.dim() > 3:
+            raise ValueError(
+                f"{operation}({full!r}): a value of shape {tuple(value.shape)} has more dimensions than "
+                "(steps, batch, units)"
+            )
+        value = value.clone()
+    else:
         try:
-            value = float(value)
+            value = math.fsum([value])  # float() would read strings too
         except (TypeError, ValueError):
             raise TypeError(f"{operation}({full!r}) takes a number or a tensor, got {value!r:.80}") from None
     return Edit(
@@ -272,6 +292,10 @@ def _edit(
         steps if isinstance(steps, slice) and _valid_slice(steps) else _optional("steps", steps),
         _optional("batch", batch),
     )
+
+
+def _in_three_dimensions(value: Tensor) -> Tensor:
+    return value.reshape((1,) * (3 - value.dim()) + tuple(value.shape))
 
 
 def _optional(what: str, given: Any) -> tuple[int, ...] | None:

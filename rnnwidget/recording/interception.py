@@ -73,21 +73,29 @@ class Client:
         return self.thread is None or self.thread == threading.get_ident()
 
 
-@dataclass(eq=False)
-class _Attachment:
-    """The clients of one module. Hooks stay while another thread is inside a call that has to be left."""
+@dataclass(frozen=True, eq=False)
+class _Interest:
+    """A client and the module under the path that it has in the client's own model."""
 
     module: RecurrentModule
-    clients: list[Client] = field(default_factory=list)
+    client: Client
+
+
+@dataclass(eq=False)
+class _Attachment:
+    """Who looks at one module. Hooks stay while another thread is inside a call that has to be left."""
+
+    module: nn.Module
+    interests: list[_Interest] = field(default_factory=list)
     handles: list[RemovableHandle] = field(default_factory=list)
     running: weakref.WeakSet[_InterceptedCall] = field(default_factory=weakref.WeakSet)
 
     def leave_if_unused(self) -> None:
-        if not self.clients and not self.running:
+        if not self.interests and not self.running:
             for handle in self.handles:
                 handle.remove()
-            if _attachments.get(self.module.module) is self:
-                del _attachments[self.module.module]
+            if _attachments.get(self.module) is self:
+                del _attachments[self.module]
 
 
 _lock = threading.RLock()
@@ -105,11 +113,11 @@ _active = _Active()
 class _InterceptedCall(TorchFunctionMode):
     """In force from the pre-hook of a recurrent module to its forward hook."""
 
-    def __init__(self, attachment: _Attachment, clients: tuple[Client, ...], sequence: object) -> None:
+    def __init__(self, attachment: _Attachment, interests: tuple[_Interest, ...], sequence: object) -> None:
         super().__init__()
         self.attachment = attachment
-        self.module = attachment.module
-        self.clients = clients
+        self.module = interests[0].module
+        self.interests = interests
         self.sequence = sequence
         self.frame: FrameType | None = next(_module_calls(self.module.module), None)
 
@@ -147,33 +155,40 @@ class _InterceptedCall(TorchFunctionMode):
         random_state = torch.get_rng_state() if call.drops and call.input.device.type == "cpu" else None
         edits = self._merged_edits(call)
         trace = None
-        if edits or (call.drops and random_state is None) or (call.drops and randomness_is_private()):
+        if any(edits) or (call.drops and random_state is None) or (call.drops and randomness_is_private()):
             trace = run_stack(call, self._runner(edits))
             result = trace.result
         else:
             result = call.kernel(*arguments)
-        seen = SeenCall(self.module, call, result, edits, trace, random_state)
-        for client in self.clients:
-            if client.recorder is not None:
-                client.recorder.receive(seen)
+        for interest in self.interests:
+            if interest.client.recorder is not None:
+                named = {
+                    layer.name: of_layer
+                    for layer, of_layer in zip(interest.module.layers, edits, strict=True)
+                    if of_layer
+                }
+                seen = SeenCall(interest.module, call, result, named, trace, random_state)
+                interest.client.recorder.receive(seen)
         return result
 
-    def _merged_edits(self, call: FusedCall) -> dict[str, LayerEdits]:
-        editors = [client.editor for client in self.clients if client.editor is not None]
-        merged = {
-            layer.name: LayerEdits(tuple(edit for editor in editors for edit in editor.layer_edits(layer, call).edits))
-            for layer in self.module.layers
-            if editors
-        }
-        return {name: edits for name, edits in merged.items() if edits}
+    def _merged_edits(self, call: FusedCall) -> tuple[LayerEdits, ...]:
+        """The edits of each layer, those of outer blocks first."""
+        by_editor = [
+            [interest.client.editor.layer_edits(layer, call).edits for layer in interest.module.layers]
+            for interest in self.interests
+            if interest.client.editor is not None
+        ]
+        return tuple(
+            LayerEdits(tuple(edit for of_editor in by_editor for edit in of_editor[place]))
+            for place in range(len(self.module.layers))
+        )
 
-    def _runner(self, edits: Mapping[str, LayerEdits]) -> Any:
-        editor = next((client.editor for client in self.clients if client.editor is not None), None)
-        directions = 2 if self.module.module.bidirectional else 1
+    def _runner(self, edits: tuple[LayerEdits, ...]) -> Any:
+        editors = (interest.client.editor for interest in self.interests)
+        editor = next((editor for editor in editors if editor is not None), None)
 
         def run_layer(call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
-            names = [layer.name for layer in self.module.layers[index * directions : (index + 1) * directions]]
-            of_layer = tuple(edits.get(name, LayerEdits()) for name in names)
+            of_layer = edits[index * call.directions : (index + 1) * call.directions]
             if editor is None or not any(of_layer):
                 return call.run_layer(call.weights[index], inputs, initial)
             return editor.run_layer(call, index, inputs, initial, of_layer)
@@ -197,10 +212,12 @@ class _Enter(ModelHook):
         _discard_stale()
         with _lock:
             attachment = _attachments.get(module)
-            clients = tuple(client for client in attachment.clients if client.concerned()) if attachment else ()
-            if not attachment or not clients:
+            if attachment is None:
                 return
-            call = _InterceptedCall(attachment, clients, arguments[0] if arguments else keywords.get("input"))
+            interests = tuple(interest for interest in attachment.interests if interest.client.concerned())
+            if not interests:
+                return
+            call = _InterceptedCall(attachment, interests, arguments[0] if arguments else keywords.get("input"))
             attachment.running.add(call)
         call.__enter__()
 
@@ -218,13 +235,13 @@ def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
         for module in modules:
             attachment = _attachments.get(module.module)
             if attachment is None:
-                attachment = _Attachment(module)
+                attachment = _Attachment(module.module)
                 _attachments[module.module] = attachment
                 attachment.handles = [
                     module.module.register_forward_pre_hook(_Enter(), with_kwargs=True),
                     module.module.register_forward_hook(_Leave(), always_call=True),
                 ]
-            attachment.clients = [*attachment.clients, client]
+            attachment.interests = [*attachment.interests, _Interest(module, client)]
 
 
 def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
@@ -234,7 +251,7 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
             attachment = _attachments.get(module.module)
             if attachment is None:
                 continue
-            attachment.clients = [other for other in attachment.clients if other is not client]
+            attachment.interests = [other for other in attachment.interests if other.client is not client]
             attachment.leave_if_unused()
 
 

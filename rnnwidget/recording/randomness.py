@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rnnwidget.recording.fused import KERNELS
 
 
 class PrivateRandomness(TorchFunctionMode):
     """Random numbers inside the block come from a generator of our own, so that the process's stays where it was.
 
     ``fork_rng`` will not do: from a widget's callback thread it would disturb a training loop that runs meanwhile.
+    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them.
     """
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        self._generators: dict[torch.device, torch.Generator] = {}
-        self._seed = seed
+        self._draws = _PrivateDraws(seed)
 
     def __enter__(self) -> PrivateRandomness:  # noqa: PYI034 - torch's mode leaves its own untyped
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -34,45 +37,65 @@ class PrivateRandomness(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func in KERNELS:
+            return func(*args, **(kwargs or {}))
+        with self._draws:
+            return func(*args, **(kwargs or {}))
+
+
+class _PrivateDraws(TorchDispatchMode):
+    """Hands our generator to every operator that draws."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seed = seed
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in _DROPOUTS:
-            return self._dropout(func, args, kwargs)
-        if func in _LIKE_DRAWS:
-            return self._draw_like(func, args, kwargs)
-        if func in _DRAWS and kwargs.get("generator") is None:
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        if func is torch.ops.aten.native_dropout.default:
+            return self._dropout(*args, **kwargs)
+        takes = [argument.name for argument in func._schema.arguments]  # noqa: SLF001 - torch has no other name for it
+        if "generator" not in takes:
+            seeded = _SEEDED.get(func._overloadname, "")  # noqa: SLF001 - likewise
+            if seeded not in func.overloadpacket.overloads():
+                with self:  # what inference mode hands over whole is seen part by part
+                    parts = func.decompose(*args, **kwargs)
+                return func(*args, **kwargs) if parts is NotImplemented else parts
+            func = getattr(func.overloadpacket, seeded)
+        elif takes.index("generator") < len(args):
+            place = takes.index("generator")
+            args, kwargs["generator"] = (*args[:place], *args[place + 1 :]), args[place]
+        if kwargs.get("generator") is None:
             kwargs["generator"] = self._generator(args, kwargs)
         return func(*args, **kwargs)
 
     def _generator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Generator:
         tensor = next((value for value in args if isinstance(value, Tensor)), None)
-        device = (
-            tensor.device if tensor is not None else torch.device(kwargs.get("device") or torch.get_default_device())
-        )
+        device = tensor.device if tensor is not None else torch.device(kwargs.get("device") or "cpu")
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[device]
 
-    def _dropout(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        named = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
-        probability = named.get("p", 0.5)
-        training = named.get("training", named.get("train", True))
-        tensor: Tensor = named["input"]
-        if not training or probability == 0:
-            return tensor
-        shape = tensor.shape if func in _ELEMENT_DROPOUTS else (*tensor.shape[:2], *[1] * (tensor.dim() - 2))
-        noise = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
-        if probability == 1:
-            noise.zero_()
-        else:
-            noise.bernoulli_(1 - probability, generator=self._generator((tensor,), {})).div_(1 - probability)
-        return tensor.mul_(noise) if named.get("inplace", False) or func is torch.dropout_ else tensor * noise
+    def _dropout(self, tensor: Tensor, p: float, train: bool | None = True) -> tuple[Tensor, Tensor]:
+        if not train or p == 0:
+            return tensor.clone(), torch.ones_like(tensor, dtype=torch.bool)
+        kept = torch.empty_like(tensor).bernoulli_(1 - p, generator=self._generator((tensor,), {}))
+        return tensor * kept * (0.0 if p == 1 else 1 / (1 - p)), kept.bool()
 
-    def _draw_like(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        like: Tensor = args[0] if args else kwargs.pop("input")
-        rest = {key: value for key, value in kwargs.items() if key != "memory_format"}
-        options = {"dtype": like.dtype, "device": like.device} | {k: v for k, v in rest.items() if v is not None}
-        generator = self._generator((like,), {})
-        return _LIKE_DRAWS[func](*args[1:], size=like.shape, generator=generator, **options)
+
+_SEEDED = {
+    "default": "generator",
+    "low": "low_generator",
+    "Tensor": "Tensor_generator",
+    "low_dtype": "low_generator_dtype",
+    "out": "generator_out",
+    "low_out": "low_generator_out",
+}
 
 
 class _Private(threading.local):
@@ -86,36 +109,3 @@ _private = _Private()
 def randomness_is_private() -> bool:
     """Whether this thread is inside :class:`PrivateRandomness`."""
     return _private.depth > 0
-
-
-_ELEMENT_DROPOUTS = {torch.nn.functional.dropout, torch.dropout, torch.dropout_}
-_DROPOUTS = _ELEMENT_DROPOUTS | {
-    torch.nn.functional.dropout1d,
-    torch.nn.functional.dropout2d,
-    torch.nn.functional.dropout3d,
-}
-_LIKE_DRAWS: dict[object, Callable[..., Tensor]] = {
-    torch.rand_like: torch.rand,
-    torch.randn_like: torch.randn,
-    torch.randint_like: torch.randint,
-}
-_DRAWS = {
-    torch.rand,
-    torch.randn,
-    torch.randint,
-    torch.randperm,
-    torch.bernoulli,
-    torch.multinomial,
-    torch.normal,
-    torch.poisson,
-    Tensor.bernoulli_,
-    Tensor.bernoulli,
-    Tensor.multinomial,
-    Tensor.normal_,
-    Tensor.uniform_,
-    Tensor.random_,
-    Tensor.exponential_,
-    Tensor.cauchy_,
-    Tensor.geometric_,
-    Tensor.log_normal_,
-}
