@@ -1,0 +1,184 @@
+"""What `edited` means: order, equality, identity, nesting."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+import rnnwidget as rw
+from tests.cases import PREACTIVATIONS, STATES, Case, assert_close, assert_same_bits, cases
+
+
+def run(case: Case, *edits: rw.Edit) -> tuple[object, tuple[torch.Tensor, ...]]:
+    with rw.edited(case.module, *edits):
+        return case.call()
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@settings(max_examples=40)
+@given(case=cases(dtype=torch.float32))
+def test_identity_edits_change_no_bit(case: Case) -> None:
+    with torch.set_grad_enabled(bool(case.seed % 2)):
+        plain = case.call()
+        random_state = torch.get_rng_state()
+        states, gates = STATES[case.family], PREACTIVATIONS[case.family]
+        edits = [rw.scale(site, 1.0, steps=[0]) for site in states] + [rw.nudge(site, 0) for site in states]
+        edits += [rw.shift(site, torch.zeros(1), units=[1]) for site in gates]
+        assert_same_bits(run(case, *edits), plain)
+        assert torch.equal(torch.get_rng_state(), random_state)
+        assert_same_bits(run(case), plain)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("family", ["lstm", "gru", "tanh"])
+def test_unedited_layers_keep_their_bits(family: str, grad: bool) -> None:
+    case = Case(family, layers=2, bidirectional=True, dropout=0.5, training=True, dtype=torch.float32, steps=20)
+    site = "candidate" if family != "tanh" else "hidden"
+    with torch.set_grad_enabled(grad):
+        with rw.record(case.module) as plain:
+            case.call()
+        with rw.edited(case.module, rw.shift(site, 1.0, layer="l1")), rw.record(case.module) as recording:
+            case.call()
+    for layer in ("l0", "l0_reverse"):
+        assert_same_bits(recording[layer].hidden, plain[layer].hidden)
+    assert_same_bits(recording["l1"].inputs, plain["l1"].inputs)
+    assert not torch.equal(recording["l1"].hidden, plain["l1"].hidden)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda: rw.shift("f", 0.7),
+        lambda: rw.nudge("cell", 0.5, steps=[1, 2]),
+        lambda: rw.scale("i", torch.tensor([0.5, 2.0, 1.0, 1.0])),
+        lambda: rw.nudge("h", 0.5, steps=slice(1, 3), batch=[0], units=[1], layer="l0"),
+    ],
+)
+def test_equal_edits_in_one_list_count_once(edit: Callable[[], rw.Edit]) -> None:
+    case = Case("lstm")
+    assert edit() == edit()
+    assert hash(edit()) == hash(edit())
+    assert_same_bits(run(case, edit(), edit()), run(case, edit()))
+
+
+def test_edits_that_differ_are_not_equal() -> None:
+    base = rw.shift("f", 1.0)
+    others = [
+        rw.shift("f", 2.0),
+        rw.shift("i", 1.0),
+        rw.nudge("f", 1.0),
+        rw.shift("f", 1.0, layer="l0"),
+        rw.shift("f", 1.0, units=[0]),
+        rw.shift("f", 1.0, steps=[0]),
+        rw.shift("f", 1.0, batch=[0]),
+        rw.shift("f", torch.tensor(1.0)),
+    ]
+    assert all(base != other for other in others)
+    assert base == rw.shift("forget_gate", 1)
+
+
+def test_list_order_counts_after_the_nonlinearity() -> None:
+    case = Case("lstm")
+    with rw.edited(case.module, rw.clamp("f", 0.5), rw.nudge("f", 0.25)), rw.record(case.module) as clamped_first:
+        case.call()
+    with rw.edited(case.module, rw.nudge("f", 0.25), rw.clamp("f", 0.5)), rw.record(case.module) as clamped_last:
+        case.call()
+    assert (clamped_first["l0"]["f"] == 0.75).all()
+    assert (clamped_last["l0"]["f"] == 0.5).all()
+
+
+def test_shifts_come_before_whatever_the_list_says() -> None:
+    case = Case("gru")
+    assert_close(
+        run(case, rw.scale("z", 0.5), rw.shift("z", 1.0))[0], run(case, rw.shift("z", 1.0), rw.scale("z", 0.5))[0]
+    )
+
+
+def test_nested_blocks_apply_the_outer_one_first_and_do_not_merge() -> None:
+    case = Case("lstm")
+    with rw.edited(case.module, rw.clamp("f", 0.5)), rw.edited(case.module, rw.scale("f", 0.5)):
+        inner_scales = case.call()
+    assert_close(inner_scales[0], run(case, rw.clamp("f", 0.25))[0])
+    with rw.edited(case.module, rw.scale("f", 0.5)), rw.edited(case.module, rw.clamp("f", 0.5)):
+        inner_clamps = case.call()
+    assert_close(inner_clamps[0], run(case, rw.clamp("f", 0.5))[0])
+    with rw.edited(case.module, rw.shift("f", 1.0)), rw.edited(case.module, rw.shift("f", 1.0)):
+        twice = case.call()
+    assert_close(twice[0], run(case, rw.shift("f", 2.0))[0])
+    plain = case.call()
+    with rw.edited(case.module, rw.shift("f", 1.0)):
+        with rw.edited(case.module, rw.clamp("f", 0.0)):
+            case.call()
+        assert_close(case.call()[0], run_plain_shift(case))
+    assert_same_bits(case.call(), plain)
+
+
+def run_plain_shift(case: Case) -> torch.Tensor:
+    shifted = Case("lstm")
+    with torch.no_grad():
+        shifted.module.bias_ih_l0[4:8] += 1.0
+    return shifted.call()[0]
+
+
+def test_record_sees_the_edited_run_whichever_block_is_outer() -> None:
+    case = Case("lstm", layers=2)
+    edit = rw.clamp("f", 1.0, units=[1])
+    with rw.record(case.module) as outer, rw.edited(case.module, edit), rw.record(case.module) as inner:
+        output, _ = case.call()
+    for name in case.names:
+        for site in ("i", "f", "g", "o", "h", "c"):
+            assert_same_bits(outer[name][site], inner[name][site])
+        assert (outer[name]["f"][..., 1] == 1).all()
+        assert outer[name].edits
+    assert_same_bits(outer["l1"].hidden, output)
+
+
+def test_layer_none_is_every_layer_that_has_the_site() -> None:
+    model = torch.nn.ModuleDict({"one": torch.nn.LSTM(3, 4), "other": torch.nn.GRU(4, 4)})
+    x = torch.ones(5, 1, 3)
+    with rw.edited(model, rw.clamp("candidate", 0.5), rw.clamp("update_gate", 1.0)), rw.record(model) as recording:
+        model["other"](model["one"](x)[0])
+    assert (recording["one.l0"]["g"] == 0.5).all()
+    assert (recording["other.l0"]["n"] == 0.5).all()
+    assert (recording["other.l0"]["z"] == 1).all()
+
+
+def test_units_beyond_the_narrower_layer_concern_the_wider_only() -> None:
+    model = torch.nn.ModuleDict({"narrow": torch.nn.GRU(3, 2), "wide": torch.nn.GRU(2, 6)})
+    with rw.edited(model, rw.clamp("z", 1.0, units=[1, 5])), rw.record(model) as recording:
+        model["wide"](model["narrow"](torch.ones(4, 1, 3))[0])
+    assert (recording["wide.l0"]["z"] == 1).any(dim=0).any(dim=0).tolist() == [False, True, False, False, False, True]
+    assert (recording["narrow.l0"]["z"] == 1).any(dim=0).any(dim=0).tolist() == [False, True]
+
+
+def test_steps_past_the_end_do_nothing() -> None:
+    case = Case("lstm", dtype=torch.float32)
+    plain = case.call()
+    assert_close(run(case, rw.clamp("f", 0.0, steps=[4, 100]))[0], plain[0], 1e-6)
+    assert_close(run(case, rw.clamp("f", 0.0, steps=slice(4, None)))[0], plain[0], 1e-6)
+
+
+def test_parameters_are_not_touched_inside_the_block() -> None:
+    case = Case("lstm")
+    before = {name: parameter.clone() for name, parameter in case.module.named_parameters()}
+    with rw.edited(case.module, rw.clamp("f", 1.0), rw.shift("i", 3.0)):
+        case.call()
+        assert_same_bits(dict(case.module.named_parameters())["weight_hh_l0"], before["weight_hh_l0"])
+    for name, parameter in case.module.named_parameters():
+        assert_same_bits(parameter, before[name])
+
+
+def test_an_edit_is_readable() -> None:
+    edit = rw.clamp("f", 0.25, layer="l0", units=[1, 2], steps=slice(0, 3), batch=0)
+    assert repr(edit) == "clamp('forget_gate', 0.25, layer='l0', units=[1, 2], steps=slice(0, 3, None), batch=[0])"
+    assert edit.site == "forget_gate"
+
+
+def test_a_value_that_the_user_changes_later_does_not_change_the_edit_in_force() -> None:
+    case = Case("lstm")
+    value = torch.tensor(0.5, dtype=torch.float64)
+    with rw.edited(case.module, rw.clamp("f", value)), rw.record(case.module) as recording:
+        case.call()
+    value.fill_(0.9)
+    assert (recording["l0"]["f"] == 0.5).all()

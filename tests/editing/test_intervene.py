@@ -1,0 +1,243 @@
+"""Before and after on a copy: what is returned, what is shared, and what is left alone."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnnwidget as rw
+from tests.cases import Case, assert_close, assert_same_bits
+
+
+class Answer(nn.Module):
+    """One number a sequence; with noise and dropout when it trains."""
+
+    def __init__(self, *, noisy: bool = False) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, num_layers=2, dropout=0.5, dtype=torch.float64)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 1, dtype=torch.float64)
+        self.noisy = noisy
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        hidden, _ = self.rnn(gain * x)
+        if self.noisy:
+            hidden = hidden + torch.randn_like(hidden) + torch.randn(4, dtype=hidden.dtype) + torch.rand(()).double()
+        return self.head(self.dropout(hidden[-1]))
+
+
+def answer(**options: bool) -> Answer:
+    torch.manual_seed(0)
+    return Answer(**options).eval()
+
+
+X = torch.linspace(-1, 1, 30, dtype=torch.float64).reshape(5, 2, 3)
+EDIT = rw.clamp("forget_gate", 1.0, layer="rnn.l0")
+
+
+def test_baseline_and_output_are_the_plain_and_the_edited_call() -> None:
+    model = answer()
+    result = rw.intervene(model, X, [EDIT])
+    assert_same_bits(result.baseline, model(X))
+    with rw.edited(model, EDIT), rw.record(model) as recording:
+        output = model(X)
+    assert_same_bits(result.output, output)
+    assert result.recording.layers == result.baseline_recording.layers == ("rnn.l0", "rnn.l1")
+    for name in recording.layers:
+        assert_same_bits(result.recording[name]["f"], recording[name]["f"])
+        assert_same_bits(result.change[name], result.recording[name].hidden - result.baseline_recording[name].hidden)
+    assert result.change["rnn.l1"].abs().max() > 0
+
+
+def test_no_edit_is_no_change() -> None:
+    result = rw.intervene(answer().train(), X, [rw.shift("f", 0.0)])
+    assert_same_bits(result.output, result.baseline)
+    assert all((change == 0).all() for change in result.change.values())
+
+
+def test_how_the_model_is_called() -> None:
+    model = answer()
+    doubled = model(X, 2.0)
+    assert_same_bits(rw.intervene(model, (X, 2.0), []).baseline, doubled)
+    assert_same_bits(rw.intervene(model, {"x": X, "gain": 2.0}, []).baseline, doubled)
+    case = Case("lstm", form="packed")
+    result = rw.intervene(case.module, case.arguments[0], [])
+    assert_same_bits(result.baseline, case.module(case.arguments[0]))
+
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 3)
+
+        def forward(self, pair: list[Tensor]) -> Tensor:
+            return self.rnn(pair[0] + pair[1])[0]
+
+    summing = Sum()
+    pair = [torch.ones(2, 1, 3), torch.ones(2, 1, 3)]
+    assert_same_bits(rw.intervene(summing, pair, []).baseline, summing(pair))
+
+
+def test_outputs_are_the_models_own_objects() -> None:
+    result = rw.intervene(nn.LSTM(3, 4), torch.ones(5, 1, 3), [])
+    assert type(result.output) is tuple
+    assert result.output[0].shape == (5, 1, 4)
+    assert len(result.output[1]) == 2
+
+
+def test_gradients_reach_the_inputs_and_no_parameter() -> None:
+    model = answer()
+    x = X.clone().requires_grad_()
+    result = rw.intervene(model, x, [EDIT])
+    assert result.output.requires_grad
+    found = torch.autograd.grad(result.output.sum(), x)[0]
+    with rw.edited(model, EDIT):
+        (expected,) = torch.autograd.grad(model(x).sum(), x)
+    assert_close(found, expected)
+    rw.intervene(model, x, [EDIT]).output.sum().backward()
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not rw.intervene(model, X, []).output.requires_grad
+
+
+def test_the_callers_grad_mode_is_kept() -> None:
+    x = X.clone().requires_grad_()
+    with torch.no_grad():
+        assert not rw.intervene(answer(), x, []).output.requires_grad
+
+
+def test_optimiser_steps_are_followed_without_a_copy() -> None:
+    model = answer()
+    runner = rw.Intervention(model, X)
+    before = runner.run([]).output
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
+    model(X).sum().backward()
+    optimiser.step()
+    after = runner.run([]).output
+    assert not torch.equal(before, after)
+    assert_same_bits(after, model(X))
+    twins = dict(runner.twin.model.named_parameters())
+    assert all(twins[name].data_ptr() == parameter.data_ptr() for name, parameter in model.named_parameters())
+
+
+def test_replaced_parameters_and_modes_and_buffers_are_followed() -> None:
+    model = answer()
+    runner = rw.Intervention(model, X)
+    model.head.weight = nn.Parameter(torch.zeros_like(model.head.weight))
+    assert_same_bits(runner.run([]).output, model(X))
+    model.load_state_dict({name: value + 0.1 for name, value in model.state_dict().items()})
+    assert_same_bits(runner.run([]).output, model(X))
+    model.train()
+    first = runner.run([]).output
+    model.eval()
+    assert not torch.equal(first, runner.run([]).output)
+
+
+def test_random_numbers_are_ours_and_the_same_in_every_run() -> None:
+    model = answer(noisy=True).train()
+    state = torch.get_rng_state()
+    runner = rw.Intervention(model, X)
+    one, other = runner.run([EDIT]), runner.run([EDIT])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_bits(one.output, other.output)
+    assert_same_bits(runner.run([]).output, runner.baseline)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: nn.functional.dropout(x, 0.5),
+        lambda x: nn.functional.dropout2d(x.unsqueeze(0), 0.5)[0],
+        lambda x: nn.functional.alpha_dropout(x, 0.5, training=True),
+        lambda x: nn.functional.feature_alpha_dropout(x, 0.5, training=True),
+        nn.functional.gumbel_softmax,
+        lambda x: nn.functional.rrelu(x, training=True),
+        lambda x: nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5),
+        lambda x: nn.MultiheadAttention(4, 1, dropout=0.5, dtype=x.dtype)(x, x, x)[0],
+        lambda x: x + torch.randn(4),
+        lambda x: x + torch.rand_like(x),
+        lambda x: x[torch.randperm(len(x))],
+        lambda x: x * torch.empty_like(x).uniform_(),
+        lambda x: x + torch.normal(0.0, 1.0, (4,)),
+        lambda x: x * torch.bernoulli(torch.full_like(x, 0.5)),
+        lambda x: x + torch.distributions.Normal(0.0, 1.0).sample((4,)),
+        lambda x: x + torch.distributions.Gamma(torch.ones(4), torch.ones(4)).sample(),
+    ],
+)
+def test_the_process_generator_stays_where_it_was(draw: object) -> None:
+    class Drawing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return draw(self.rnn(x)[0])
+
+    model, x = Drawing(), X.float()
+    state = torch.get_rng_state()
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with mode():
+            result = rw.intervene(model, x, [])
+        assert torch.equal(torch.get_rng_state(), state)
+        assert_same_bits(result.output, result.baseline)
+
+
+def test_a_training_loop_on_another_thread_is_not_disturbed() -> None:
+    def train(*, disturbed: bool) -> list[float]:
+        torch.manual_seed(1)
+        model = answer().train()
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.05)
+        stop = threading.Event()
+        looking = answer(noisy=True).train()
+
+        def look() -> None:
+            while not stop.is_set():
+                rw.intervene(looking, X, [EDIT])
+                rw.intervene(model, X, [EDIT])
+
+        torch.manual_seed(2)
+        other = threading.Thread(target=look)
+        if disturbed:
+            other.start()
+        losses = []
+        for _ in range(30):
+            optimiser.zero_grad()
+            loss = model(X).square().mean()
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        stop.set()
+        if disturbed:
+            other.join()
+        return losses
+
+    torch.manual_seed(0)
+    assert train(disturbed=True) == train(disturbed=False)
+
+
+def test_a_model_that_cannot_be_copied_is_run_itself() -> None:
+    model = answer()
+    model.kept = torch.ones(2, requires_grad=True) * 2  # no leaf: deepcopy refuses it
+    runner = rw.Intervention(model, X)
+    assert "deepcopy" in runner.twin.why_not_copied
+    assert_same_bits(runner.baseline, model(X))
+    assert_same_bits(runner.run([rw.clamp("f", 1.0)]).output, rw.intervene(answer(), X, [rw.clamp("f", 1.0)]).output)
+    assert not model.rnn._forward_hooks
+
+
+def test_gradient_flow_of_our_own_run() -> None:
+    model = answer()
+    result = rw.Intervention(model, X).run([], loss=lambda output: output.square().sum())
+    with rw.record(model, gradients=True) as recording:
+        model(X).square().sum().backward()
+    flow, expected = result.recording.gradient_flow(), recording.gradient_flow()
+    for name in expected:
+        assert_close(flow[name].hidden, expected[name].hidden)
+        assert_close(flow[name].cell, expected[name].cell)
+    with torch.no_grad():
+        again = rw.Intervention(model, X).run([], loss=lambda output: output.square().sum())
+    assert_close(again.recording.gradient_flow()["rnn.l0"].cell, expected["rnn.l0"].cell)
+
+
+def test_the_models_own_exception_passes_through() -> None:
+    with pytest.raises(RuntimeError, match=r"must be equal|Expected"):
+        rw.intervene(nn.LSTM(3, 4), torch.ones(5, 1, 7), [])

@@ -1,0 +1,306 @@
+"""Which calls are recorded, under which names, and for whom."""
+
+import threading
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
+
+import rnnwidget as rw
+from tests.cases import Case, assert_close, assert_same_bits
+
+
+class Tagger(nn.Module):
+    """Two recurrent modules at different depths, and things that are not recurrent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 3)
+        self.encoder = nn.ModuleDict({"words": nn.LSTM(3, 4, num_layers=2, bidirectional=True)})
+        self.decoder = nn.GRU(8, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        encoded, _ = self.encoder["words"](self.embed(tokens))
+        return self.head(self.decoder(encoded)[0])
+
+
+def test_names_are_paths_and_pytorchs_suffixes() -> None:
+    model = Tagger()
+    with rw.record(model) as recording:
+        model(torch.randint(10, (5, 2)))
+    assert recording.layers == (
+        "encoder.words.l0",
+        "encoder.words.l0_reverse",
+        "encoder.words.l1",
+        "encoder.words.l1_reverse",
+        "decoder.l0",
+    )
+    assert "decoder.l0" in recording
+    assert "head" not in recording
+    assert recording["decoder.l0"].family == "gru"
+    assert_close(recording["decoder.l0"].inputs[..., :4], recording["encoder.words.l1"].hidden, tolerance=0.0)
+
+
+def test_wrappers_leave_no_trace_in_the_names() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *arguments: object) -> object:
+            return self.module(*arguments)
+
+    model = Wrapper(Tagger())
+    with rw.record(model) as recording:
+        model(torch.randint(10, (5, 2)))
+    assert recording.layers[0] == "encoder.words.l0"
+
+    compiled = nn.ModuleDict({"_orig_mod": Tagger()})
+    with rw.record(compiled) as recording:
+        compiled["_orig_mod"](torch.randint(10, (5, 2)))
+    assert recording.layers[-1] == "decoder.l0"
+
+
+def test_every_call_is_kept_oldest_first() -> None:
+    module = nn.GRU(3, 4)
+    xs = [torch.randn(length, 1, 3) for length in (2, 5, 3)]
+    with rw.record(module) as recording:
+        outputs = [module(x)[0] for x in xs]
+    calls = recording.calls("l0")
+    assert [len(call.hidden) for call in calls] == [2, 5, 3]
+    assert recording["l0"] is calls[-1]
+    for call, output in zip(calls, outputs, strict=True):
+        assert_same_bits(call.hidden, output)
+
+
+def test_a_shared_module_keeps_its_first_path() -> None:
+    shared = nn.LSTM(3, 3)
+    model = nn.ModuleDict({"first": shared, "second": shared})
+    with rw.record(model) as recording:
+        x, _ = model["first"](torch.randn(4, 1, 3))
+        model["second"](x)
+    assert recording.layers == ("first.l0",)
+    assert_same_bits(recording.calls("first.l0")[1].inputs, x)
+
+
+def test_arguments_by_keyword_in_any_order() -> None:
+    case = Case("lstm", form="packed", batch=3)
+    x, state = case.arguments
+    with rw.record(case.module) as recording:
+        output, _ = case.module(hx=state, input=x)
+    assert_close(recording["l0"].hidden, case.reference().output)
+    assert_close(case.output_by_position(output), case.reference().output)
+
+
+def test_a_subclass_that_passes_its_arguments_on() -> None:
+    class Transposed(nn.LSTM):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.transpose(0, 1))[0].transpose(0, 1)
+
+    module = Transposed(3, 4)
+    with rw.record(module) as recording:
+        output = module(torch.randn(2, 5, 3))
+    assert_same_bits(recording["l0"].hidden, output.transpose(0, 1))
+    assert recording["l0"].replay_error < 1e-5
+
+
+@pytest.mark.parametrize("family", [nn.LSTM, nn.GRU])
+def test_a_subclass_that_packs_inside_is_recorded_or_refused_by_name(family: type[nn.RNNBase]) -> None:
+    class Packing(family):
+        def forward(self, x: Tensor, lengths: Tensor) -> object:
+            return super().forward(pack_padded_sequence(x, lengths, enforce_sorted=False))
+
+    module = Packing(3, 4)
+    x, lengths = torch.randn(5, 3, 3), torch.tensor([2, 5, 3])
+    plain, _ = module(x, lengths)
+    with pytest.raises(NotImplementedError, match="packs"), rw.record(module):
+        module(x, lengths)
+    assert_same_bits(module(x, lengths)[0].data, plain.data)
+
+
+def test_weights_that_a_parametrisation_computes() -> None:
+    torch.manual_seed(0)
+    module = nn.LSTM(3, 4)
+    nn.utils.parametrizations.weight_norm(module, "weight_hh_l0")
+    x = torch.randn(5, 2, 3)
+    plain, _ = module(x)
+    with rw.record(module) as recording:
+        output, _ = module(x)
+    assert_same_bits(output, plain)
+    assert recording["l0"].replay_error < 1e-5
+    with rw.edited(module, rw.clamp("f", 1.0)), rw.record(module) as recording:
+        module(x)
+    assert (recording["l0"]["f"] == 1).all()
+
+
+def test_blocks_inside_blocks_each_see_every_call() -> None:
+    case = Case("lstm", layers=2)
+    with rw.record(case.module) as outer:
+        case.call()
+        with rw.record(case.module) as inner:
+            output, _ = case.call()
+        case.call()
+    assert len(outer.calls("l0")) == 3
+    assert len(inner.calls("l0")) == 1
+    assert_same_bits(inner["l1"].hidden, output)
+    assert_same_bits(outer.calls("l1")[1].hidden, output)
+
+
+def test_a_model_inside_a_model_is_seen_by_both() -> None:
+    model = Tagger()
+    with rw.record(model) as whole, rw.record(model.decoder) as part:
+        model(torch.randint(10, (5, 2)))
+    assert part.layers == ("l0",)
+    assert whole.layers[-1] == "decoder.l0"
+    assert_same_bits(whole["decoder.l0"].hidden, part["l0"].hidden)
+
+
+def test_each_block_has_the_names_of_its_own_model() -> None:
+    model = Tagger()
+    tokens = torch.randint(10, (5, 2))
+    with rw.record(model) as whole, rw.edited(model.decoder, rw.clamp("z", 1.0, layer="l0")):
+        model(tokens)
+    assert (whole["decoder.l0"]["z"] == 1).all()
+    with rw.edited(model, rw.clamp("z", 1.0, layer="decoder.l0")), rw.record(model.decoder) as part:
+        model(tokens)
+    assert (part["l0"]["z"] == 1).all()
+    assert part["l0"].edits
+    assert part["l0"].replay_error < 1e-5
+
+
+def test_only_the_entering_thread_is_recorded() -> None:
+    module = nn.GRU(3, 4)
+    x = torch.randn(5, 1, 3)
+    failures: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            with rw.record(module) as own:
+                module(x[:2])
+            assert len(own.calls("l0")) == 1
+            module(x)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    with rw.record(module) as recording:
+        module(x)
+        other = threading.Thread(target=elsewhere)
+        other.start()
+        other.join()
+        module(x)
+    assert not failures
+    assert [len(call.hidden) for call in recording.calls("l0")] == [5, 5]
+    assert not module._forward_hooks
+
+
+def test_an_edit_concerns_the_entering_thread_only() -> None:
+    module = nn.GRU(3, 4)
+    x = torch.randn(5, 1, 3)
+    plain, _ = module(x)
+    found: list[Tensor] = []
+    with rw.edited(module, rw.clamp("z", 1.0)):
+        other = threading.Thread(target=lambda: found.append(module(x)[0]))
+        other.start()
+        other.join()
+        here, _ = module(x)
+    assert_same_bits(found[0], plain)
+    assert not torch.equal(here, plain)
+
+
+def test_many_threads_at_once() -> None:
+    module = nn.LSTM(3, 4)
+    inputs = [torch.randn(3 + index, 1, 3) for index in range(6)]
+    failures: list[BaseException] = []
+    ready = threading.Barrier(len(inputs))
+
+    def work(x: Tensor) -> None:
+        try:
+            ready.wait()
+            for _ in range(10):
+                with rw.record(module) as recording:
+                    output, _ = module(x)
+                assert len(recording.calls("l0")) == 1
+                assert_same_bits(recording["l0"].hidden, output)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(x,)) for x in inputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert not module._forward_hooks
+    assert not module._forward_pre_hooks
+
+
+def test_an_uncalled_model_gives_an_empty_recording() -> None:
+    with rw.record(nn.GRU(3, 4)) as recording:
+        pass
+    assert recording.layers == ()
+    assert repr(recording) == "Recording(empty)"
+    with pytest.raises(KeyError, match="not called"):
+        recording["l0"]
+
+
+def test_errors_name_what_exists() -> None:
+    case = Case("lstm")
+    with rw.record(case.module) as recording:
+        case.call()
+    with pytest.raises(KeyError, match="l0"):
+        recording["lstm.l0"]
+    with pytest.raises(KeyError, match=r"forget_gate \(f\)"):
+        recording["l0"]["update_gate"]
+    with pytest.raises(KeyError, match="no pre-activation"):
+        recording["l0"].preactivation("hidden")
+    with rw.record(gru := nn.GRU(3, 4)) as recording:
+        gru(torch.zeros(2, 1, 3))
+    with pytest.raises(KeyError, match="cell"):
+        _ = recording["l0"].cell
+
+
+def test_nothing_is_warned_about_on_the_way() -> None:
+    case = Case("lstm", layers=2, bidirectional=True, form="packed", dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with rw.record(case.module) as recording, rw.edited(case.module, rw.shift("f", 1.0)):
+            case.call()
+        assert recording["l0"].replay_error < 1e-5
+
+
+def test_unsorted_packed_order_is_the_users() -> None:
+    module = nn.RNN(1, 4)
+    sequences = [torch.full((length, 1), float(length)) for length in (2, 5, 3)]
+    with rw.record(module) as recording:
+        module(pack_sequence(sequences, enforce_sorted=False))
+    assert recording["l0"].lengths.tolist() == [2, 5, 3]
+    assert recording["l0"].inputs[0, :, 0].tolist() == [2.0, 5.0, 3.0]
+
+
+def test_the_users_own_hooks_keep_working() -> None:
+    module = nn.GRU(3, 4)
+    seen: list[str] = []
+    module.register_forward_pre_hook(lambda *_: seen.append("before"))
+    module.register_forward_hook(lambda *_: seen.append("after"))
+    module.register_full_backward_hook(lambda *_: seen.append("backward"))
+    with rw.record(module, gradients=True) as recording:
+        module(torch.randn(5, 1, 3, requires_grad=True))[0].sum().backward()
+    assert seen == ["before", "after", "backward"]
+    assert recording.gradient_flow()["l0"].hidden.isfinite().all()
+
+
+def test_other_modules_run_outside_our_mode() -> None:
+    class Looks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            modes.append(torch.overrides._get_current_function_mode_stack())
+            return x
+
+    modes: list[object] = []
+    model = nn.Sequential(Looks(), nn.RNN(3, 4))
+    with rw.record(model):
+        model(torch.randn(2, 1, 3))
+        modes.append(torch.overrides._get_current_function_mode_stack())
+    assert modes == [[], []]

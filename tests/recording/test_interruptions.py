@@ -1,0 +1,189 @@
+"""Exceptions and interrupts anywhere in a call: nothing of ours stays active, and later calls are recorded rightly."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnnwidget as rw
+from rnnwidget.recording.interception import Client, attach, detach
+from rnnwidget.recording.modules import recurrent_modules
+from tests.cases import assert_same_bits
+
+
+class Fragile(nn.GRU):
+    """Raises what it is told to, once, after its kernel has run."""
+
+    trouble: BaseException | None = None
+
+    def forward(self, *arguments: object) -> object:
+        result = super().forward(*arguments)
+        if self.trouble is not None:
+            trouble, self.trouble = self.trouble, None
+            raise trouble
+        return result
+
+
+def nothing_is_active(*modules: nn.Module) -> bool:
+    hooks = [hook for module in modules for hook in (*module._forward_hooks, *module._forward_pre_hooks)]
+    return not hooks and not torch.overrides._get_current_function_mode_stack()
+
+
+X = torch.ones(3, 1, 3)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("block", [rw.record, lambda model: rw.edited(model, rw.shift("z", 1.0))])
+def test_an_exception_leaves_nothing_active(error: type[BaseException], block: Callable[..., object]) -> None:
+    module = Fragile(3, 4)
+    module.trouble = error("stop")
+    with pytest.raises(error, match="stop"), block(module):
+        module(X)
+    assert nothing_is_active(module)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_call_after_is_recorded_once(error: type[BaseException]) -> None:
+    module = Fragile(3, 4)
+    module.trouble = error()
+    with rw.record(module) as recording:
+        with pytest.raises(error):
+            module(X)
+        output, _ = module(2 * X)
+        assert torch.overrides._get_current_function_mode_stack() == []
+    assert len(recording.calls("l0")) == 2
+    assert_same_bits(recording["l0"].hidden, output)
+    assert nothing_is_active(module)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_another_model_after_an_interrupt_is_not_taken_for_this_one(error: type[BaseException]) -> None:
+    module, other = Fragile(3, 4), nn.LSTM(3, 5)
+    module.trouble = error()
+    plain = other(X)
+    with rw.record(module) as recording, rw.edited(module, rw.clamp("z", 1.0)):
+        with pytest.raises(error):
+            module(X)
+        output = other(X)
+    assert_same_bits(output, plain)
+    assert len(recording.calls("l0")) == 1
+    assert nothing_is_active(module, other)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_recurrent_module_inside_a_recurrent_module(error: type[BaseException]) -> None:
+    class Outer(nn.LSTM):
+        def __init__(self) -> None:
+            super().__init__(3, 4)
+            self.inner = Fragile(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            try:
+                x = self.inner(x)[0]
+            except error:
+                x = -x
+            return super().forward(x)
+
+    model = Outer()
+    for trouble in (None, error()):
+        model.inner.trouble = trouble
+        with rw.record(model) as recording:
+            output, _ = model(X)
+        assert len(recording.calls("l0")) == len(recording.calls("inner.l0")) == 1
+        assert recording["inner.l0"].family == "gru"
+        assert_same_bits(recording["l0"].hidden, output)
+        assert nothing_is_active(model, model.inner)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("place", ["before", "pre-hook", "hook", "after"])
+def test_wherever_it_comes_from(error: type[BaseException], place: str) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.LSTM(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if place == "before":
+                raise error
+            x, _ = self.rnn(x)
+            if place == "after":
+                raise error
+            return x
+
+    def stop(*_: object) -> None:
+        raise error
+
+    model = Model()
+    register = {"pre-hook": model.rnn.register_forward_pre_hook, "hook": model.rnn.register_forward_hook}
+
+    def call() -> None:
+        with rw.record(model):
+            handle = register[place](stop) if place in register else None
+            try:
+                model(X)
+            finally:
+                if handle is not None:
+                    handle.remove()
+
+    with pytest.raises(error):
+        call()
+    assert nothing_is_active(model, model.rnn)
+
+
+def test_an_error_of_the_kernel_is_the_users_to_see() -> None:
+    module = nn.LSTM(3, 4)
+    with pytest.raises(RuntimeError, match=r"must be equal|Expected"), rw.record(module):
+        module(torch.zeros(3, 1, 7))
+    assert nothing_is_active(module)
+
+
+def test_autocast_is_refused_by_name() -> None:
+    module = nn.LSTM(3, 4)
+    with pytest.raises(NotImplementedError, match="autocast"), rw.record(module), torch.autocast("cpu"):
+        module(X)
+    assert nothing_is_active(module)
+
+
+def test_a_client_that_goes_while_a_call_runs_on_another_thread() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    stack: list[object] = []
+
+    class Slow(nn.GRU):
+        def forward(self, x: Tensor) -> object:
+            inside.set()
+            go_on.wait(timeout=10)
+            return super().forward(x)
+
+    module = Slow(3, 4)
+
+    def call() -> None:
+        module(X)
+        stack.extend(torch.overrides._get_current_function_mode_stack())
+
+    client, modules = Client(None), recurrent_modules(module)
+    attach(modules, client)
+    worker = threading.Thread(target=call)
+    worker.start()
+    inside.wait(timeout=10)
+    detach(modules, client)
+    go_on.set()
+    worker.join()
+    assert stack == []
+    assert nothing_is_active(module)
+
+
+def test_a_generator_that_is_dropped_with_its_block_open() -> None:
+    module = nn.GRU(3, 4)
+
+    def endless() -> object:
+        with rw.record(module):
+            while True:
+                yield module(X)
+
+    steps = endless()
+    next(steps)
+    steps.close()
+    assert nothing_is_active(module)

@@ -1,0 +1,86 @@
+"""What the one-step residual catches, and where it is NaN or zero."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import rnnwidget as rw
+from tests.cases import Case
+
+
+def recorded(case: Case) -> rw.Recording:
+    with rw.record(case.module) as recording:
+        case.call()
+    return recording
+
+
+@pytest.mark.parametrize("family", ["lstm", "gru", "tanh", "relu"])
+@pytest.mark.parametrize("layer", ["l0", "l0_reverse", "l1", "l1_reverse"])
+def test_a_moved_weight_is_caught(family: str, layer: str) -> None:
+    case = Case(family, layers=2, bidirectional=True, dtype=torch.float32)
+    recording = recorded(case)
+    index, side = int(layer[1]), int(layer.endswith("reverse"))
+    weights = recording._recorded[0].call.weights[index][side]
+    weights.hidden_hidden.add_(2.0)
+    assert recording[layer].replay_error > 1e-3
+
+
+def test_a_weight_moved_below_the_top_is_caught_above() -> None:
+    recording = recorded(Case("gru", layers=3))
+    recording._recorded[0].call.weights[0][0].input_bias.add_(1.0)
+    assert recording["l1"].replay_error > 1e-3
+
+
+@pytest.mark.parametrize("which", ["input", "initial", "output"])
+def test_a_moved_tensor_is_caught(which: str) -> None:
+    recording = recorded(Case("lstm"))
+    kept = recording._recorded[0]
+    tensor = {"input": kept.call.input, "initial": kept.call.initial[0], "output": kept.output}[which]
+    tensor.add_(1.0)
+    assert recording["l0"].replay_error > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("family", "bad"), [("lstm", math.nan), ("gru", math.nan), ("tanh", math.nan), ("relu", math.inf)]
+)
+def test_nan_where_a_live_state_is_not_finite(family: str, bad: float) -> None:
+    case = Case(family, given_state=False)
+    with torch.no_grad():
+        case.module.weight_ih_l0[0, 0] = bad
+    recording = recorded(case)
+    assert math.isnan(recording["l0"].replay_error)
+    assert recording["l0"].hidden.shape == (4, 2, 4)
+
+
+def test_padding_does_not_count() -> None:
+    case = Case("lstm", form="packed", steps=6, batch=4)
+    recording = recorded(case)
+    assert recording["l0"].hidden.isnan().any()
+    assert recording["l0"].replay_error <= 1e-12
+
+
+def test_zero_for_an_empty_batch() -> None:
+    assert recorded(Case("gru", batch=0, given_state=False))["l0"].replay_error == 0.0
+
+
+def test_one_step_residual_of_a_long_chaotic_run_is_small() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.RNN(1, 100)
+    with torch.no_grad():
+        module.weight_hh_l0.normal_(std=1.5 / 10)
+        with rw.record(module) as recording:
+            module(torch.randn(500, 2, 1))
+    assert recording["l0"].replay_error < 1e-5
+
+
+def test_it_rebuilds_with_the_edits() -> None:
+    case = Case("lstm", layers=2, dtype=torch.float32)
+    edits = (rw.clamp("f", 1.0, steps=[1]), rw.shift("i", 2.0), rw.scale("hidden", 0.5, units=[1]))
+    with rw.edited(case.module, *edits):
+        recording = recorded(case)
+    assert all(recording[layer].replay_error < 1e-5 for layer in recording.layers)
+    kept = recording._recorded[0]
+    without = rw.LayerRecording(replace(kept, edits={}), kept.module.layers[0])
+    assert without.replay_error > 1e-3
