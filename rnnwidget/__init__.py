@@ -33,6 +33,10 @@ __all__ = [
 _WIDGETS = {"RNNInspector": "rnnwidget.widgets.inspector"}
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     # Widgets load when asked for: the engine serves scripts and servers without ipywidgets too.
     if name in _WIDGETS:

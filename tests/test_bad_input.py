@@ -50,7 +50,7 @@ class TestModels:
 
     def test_a_model_with_no_recurrent_part(self, opened: Callable[[object], object]) -> None:
         model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
-        refuses(lambda: opened(model), ValueError, "no recurrent module", "Linear", "ReLU", "nn.LSTM", "register")
+        refuses(lambda: opened(model), ValueError, "no recurrent module", "Linear", "ReLU", "nn.LSTM", "Custom cells")
 
     @pytest.mark.parametrize("cell", [nn.LSTMCell(3, 4), nn.GRUCell(3, 4), nn.RNNCell(3, 4)])
     def test_what_is_not_covered_yet_is_named(self, opened: Callable[[object], object], cell: nn.Module) -> None:
@@ -184,11 +184,30 @@ def test_also_is_not_covered_yet() -> None:
     refuses(lambda: entered(rw.record(nn.GRU(3, 4), also=["head"])), NotImplementedError, "also")
 
 
-def test_edits_are_a_sequence() -> None:
-    with pytest.raises(TypeError):
-        rw.intervene(nn.LSTM(3, 4), torch.zeros(2, 1, 3), rw.clamp("f", 1.0))
-
-
 def test_no_such_name() -> None:
     with pytest.raises(AttributeError, match="rnnwidget"):
         _ = rw.inspect
+
+
+def test_one_edit_need_not_be_listed_and_a_list_is_told_to_be_unpacked() -> None:
+    model, x = nn.LSTM(3, 4), torch.randn(5, 1, 3)
+    edit = rw.clamp("forget_gate", 0.0)
+    assert torch.equal(rw.intervene(model, x, edit).output[0], rw.intervene(model, x, [edit]).output[0])
+    with pytest.raises(TypeError, match=r"edited\(model, \*edits\)"), rw.edited(model, [edit]):
+        pass
+
+
+def test_equal_scopes_count_once_in_whatever_order() -> None:
+    assert rw.shift("f", 1.0, units=[0, 1]) == rw.shift("f", 1.0, units=[1, 0, 1])
+    assert hash(rw.shift("f", 1.0, units=[0, 1])) == hash(rw.shift("f", 1.0, units=[1, 0]))
+    ramp = torch.tensor([1.0, 2.0])
+    assert rw.shift("f", ramp, units=[0, 1]) != rw.shift("f", ramp, units=[1, 0])
+
+
+def test_a_model_without_a_recurrent_module_is_told_what_it_has() -> None:
+    with pytest.raises(ValueError, match=r"found 0: Linear, 1: ReLU\. Custom cells"):
+        rw.RNNInspector(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+
+
+def test_the_inspector_is_found_by_completion() -> None:
+    assert "RNNInspector" in dir(rw)

@@ -67,12 +67,17 @@ class SiteEdit:
 
 @dataclass(frozen=True)
 class LayerEdits:
-    """All edits of one layer, in the order in which they apply; empty is falsy."""
+    """All edits of one layer, in the order in which they apply; nothing to do is falsy.
+
+    ``stepped`` asks for a step loop although no edit needs it: kernels differ in their last bits, so a run without
+    edits is compared with a stepped one through the same loop.
+    """
 
     edits: tuple[SiteEdit, ...] = field(default=())
+    stepped: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.edits)
+        return bool(self.edits) or self.stepped
 
     def _of(self, site: str, *, shifts: bool) -> Iterable[SiteEdit]:
         return (edit for edit in self.edits if edit.site == site and (edit.operation == "shift") == shifts)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.edits import LayerEdits, SiteEdit
+from rnnwidget.cells.edits import NO_EDITS, LayerEdits, SiteEdit
 from rnnwidget.cells.family import RANGES, Activation, Family, LayerRun, LayerWeights
 from rnnwidget.recording.fused import FusedCall, LayerOutput
 
@@ -19,22 +19,36 @@ from rnnwidget.recording.fused import FusedCall, LayerOutput
 def run_edited_layer(
     call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
 ) -> LayerOutput:
-    """Run one layer, all directions, under ``edits`` (one for each direction)."""
-    if not all(_foldable(call.family, of_side) for of_side in edits):
+    """Run one layer under ``edits``, one for each direction; a direction is stepped only if it must be."""
+    stepped = [of_side.stepped or not foldable(call.family, of_side) for of_side in edits]
+    if all(stepped):
         return _stepped(call, index, inputs, initial, edits)
-    weights = tuple(
-        folded(call.family, side, of_side) for side, of_side in zip(call.weights[index], edits, strict=True)
-    )
+    kept = tuple(NO_EDITS if steps else of_side for steps, of_side in zip(stepped, edits, strict=True))
+    weights = call.weights[index]
+    if any(kept):
+        weights = tuple(folded(call.family, side, of_side) for side, of_side in zip(weights, kept, strict=True))
     layer = call.run_layer(weights, inputs, initial)
-    clamped = any(edit.operation == "clamp" for of_side in edits for edit in of_side.edits)
+    clamped = any(edit.operation == "clamp" for of_side in kept for edit in of_side.edits)
     if clamped and not bool(torch.isfinite(layer.output).all()):
         # Folding multiplies what is not finite by the clamped rows' zeros, which the edited model never does.
         return _stepped(call, index, inputs, initial, edits)
-    return layer
+    if not any(stepped):
+        return layer
+    return _joined(stepped, _stepped(call, index, inputs, initial, edits), layer)
 
 
-def _foldable(family: Family, edits: LayerEdits) -> bool:
+def foldable(family: Family, edits: LayerEdits) -> bool:
+    """Whether every edit can be carried out by other weights."""
     return all(_edit_foldable(family, edit) for edit in edits.edits)
+
+
+def _joined(stepped: list[bool], by_step: LayerOutput, fused: LayerOutput) -> LayerOutput:
+    """Each direction from the run that is its own."""
+    chosen = [(by_step if steps else fused) for steps in stepped]
+    output = torch.cat([run.output.chunk(2, dim=-1)[side] for side, run in enumerate(chosen)], dim=-1)
+    states = range(len(fused.finals))
+    finals = tuple(torch.stack([run.finals[state][side] for side, run in enumerate(chosen)]) for state in states)
+    return LayerOutput(output, finals)
 
 
 def _edit_foldable(family: Family, edit: SiteEdit) -> bool:

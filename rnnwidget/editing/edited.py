@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from rnnwidget.cells.edits import LayerEdits
-from rnnwidget.editing.carrying_out import run_edited_layer
+from rnnwidget.editing.carrying_out import foldable, run_edited_layer
 from rnnwidget.editing.edits import Edit, edits_of_layer, validated
+from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.fused import FusedCall, LayerOutput
 from rnnwidget.recording.interception import Client, attached
-from rnnwidget.recording.modules import Layer, recurrent_modules
+from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 
 
 class EditList:
-    """A list of edits as the interception core carries them out."""
+    """A list of edits as the interception core carries them out.
 
-    def __init__(self, edits: Sequence[Edit]) -> None:
+    ``stepped`` starts with layers to step in any case, and gathers those whose edits could not be folded.
+    """
+
+    def __init__(self, edits: Sequence[Edit], stepped: Iterable[str] = ()) -> None:
         self.edits = tuple(edits)
+        self.stepped = set(stepped)
+        self._handed_out = HandedOut()
+
+    def begin(self, module: RecurrentModule, call: FusedCall) -> None:
+        """NotImplementedError if steps are counted in a call that goes on from the last one."""
+        timed = next((edit for edit in self.edits if edit.steps is not None), None)
+        if timed is not None and self._handed_out.is_continued_by(module.module, call):
+            raise NotImplementedError(
+                f"{timed!r}: {module.path or type(module.module).__name__} was called with the state that its last "
+                "call handed out, and steps are not counted along such calls yet; edit all steps"
+            )
+
+    def end(self, module: RecurrentModule, result: tuple[Tensor, ...]) -> None:
+        """Remember the states that a call handed out."""
+        self._handed_out.keep(module.module, result[1:])
 
     def layer_edits(self, layer: Layer, call: FusedCall) -> LayerEdits:
         """The edits of one layer, laid out over a call."""
-        return edits_of_layer(self.edits, layer, call.layout.steps, call.layout.batch, call.weights[0][0].hidden_hidden)
+        like = call.weights[0][0].hidden_hidden
+        edits = edits_of_layer(self.edits, layer, call.layout.steps, call.layout.batch, like)
+        if not foldable(call.family, edits):
+            self.stepped.add(layer.name)
+        return replace(edits, stepped=layer.name in self.stepped)
 
     def run_layer(
         self, call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]

@@ -42,8 +42,10 @@ class Edit:
         return hash(self._scope())
 
     def _scope(self) -> tuple[object, ...]:
-        steps = (self.steps.start, self.steps.stop, self.steps.step) if isinstance(self.steps, slice) else self.steps
-        return self.operation, self.site, self.layer, self.units, steps, self.batch
+        places = (self.units, self.steps, self.batch)
+        if isinstance(self.value, Tensor):
+            return self.operation, self.site, self.layer, *map(_hashable, places)
+        return self.operation, self.site, self.layer, *(_hashable(_in_order(place)) for place in places)
 
     def __repr__(self) -> str:
         scope = {"layer": self.layer, "units": self.units, "steps": self.steps, "batch": self.batch}
@@ -81,8 +83,7 @@ class Edit:
     def laid_out(self, layer: Layer, steps: int, batch: int, like: Tensor) -> SiteEdit:
         """The edit over ``(time, batch, unit)`` of one layer in a call of so many steps and sequences."""
         width = layer.width(self.site)
-        if self.batch is not None and max(self.batch, default=-1) >= batch:
-            raise IndexError(f"{self!r}: batch index {max(self.batch)} is outside a batch of {batch}")
+        check_batch([self], batch)
         wanted = (
             None if self.steps is None else _expanded(self.steps, steps),
             self.batch,
@@ -200,7 +201,7 @@ def nudge(
     return _edit("nudge", site, delta, layer, units, steps, batch)
 
 
-def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tuple[Edit, ...]:
+def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) -> tuple[Edit, ...]:
     """Check edits against a model's layers; equal ones count once.
 
     Raises
@@ -216,7 +217,9 @@ def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tupl
     """
     layers = [layer for module in modules for layer in module.layers]
     kept: list[Edit] = []
-    for edit in edits:
+    for edit in [edits] if isinstance(edits, Edit) else edits:
+        if isinstance(edit, (list, tuple)):
+            raise TypeError("got a list of edits where an edit is expected: write edited(model, *edits)")
         if not isinstance(edit, Edit):
             raise TypeError(
                 f"edits are made with clamp, shift, scale or nudge; got {type(edit).__name__}: {edit!r:.80}"
@@ -242,6 +245,13 @@ def validated(edits: Sequence[Edit], modules: Sequence[RecurrentModule]) -> tupl
         if edit not in kept:
             kept.append(edit)
     return tuple(kept)
+
+
+def check_batch(edits: Sequence[Edit], batch: int) -> None:
+    """IndexError if an edit names a sequence that a batch of this size does not have."""
+    for edit in edits:
+        if edit.batch is not None and max(edit.batch, default=-1) >= batch:
+            raise IndexError(f"{edit!r}: batch index {max(edit.batch)} is outside a batch of {batch}")
 
 
 def edits_of_layer(edits: Sequence[Edit], layer: Layer, steps: int, batch: int, like: Tensor) -> LayerEdits:
@@ -292,6 +302,14 @@ def _edit(
         steps if isinstance(steps, slice) and _valid_slice(steps) else _optional("steps", steps),
         _optional("batch", batch),
     )
+
+
+def _in_order(place: tuple[int, ...] | slice | None) -> tuple[int, ...] | slice | None:
+    return tuple(sorted(set(place))) if isinstance(place, tuple) else place
+
+
+def _hashable(place: tuple[int, ...] | slice | None) -> object:
+    return (slice, place.start, place.stop, place.step) if isinstance(place, slice) else place
 
 
 def _in_three_dimensions(value: Tensor) -> Tensor:

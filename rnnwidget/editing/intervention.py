@@ -59,9 +59,29 @@ class Intervention:
 
     def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> InterventionResult:
         """Run under ``edits``; errors as for :func:`rnnwidget.edited`."""
-        editor = EditList(validated(edits, self.twin.modules))
-        output, recording = self.twin.run(self._x, editor=editor, loss=loss)
-        return InterventionResult(self.baseline, output, self.baseline_recording, recording)
+        kept = validated(edits, self.twin.modules)
+        before = (self.baseline, self.baseline_recording)
+        before, (output, recording) = edited_pair(self.twin, self._x, kept, before, loss=loss)
+        return InterventionResult(before[0], output, before[1], recording)
+
+
+def edited_pair(
+    twin: Twin,
+    x: object,
+    edits: Sequence[Edit],
+    before: tuple[object, Recording],
+    *,
+    loss: Callable[[object], Tensor] | None = None,
+) -> tuple[tuple[object, Recording], tuple[object, Recording]]:
+    """The runs before and after edits, through one kernel path.
+
+    Where edits had to be stepped, the run before is stepped as well: a chaotic network would tell kernels apart.
+    """
+    editor = EditList(edits)
+    after = twin.run(x, editor=editor, loss=loss)
+    if editor.stepped:
+        before = twin.run(x, editor=EditList((), stepped=editor.stepped))
+    return before, after
 
 
 def intervene(model: nn.Module, x: object, edits: Sequence[Edit]) -> InterventionResult:

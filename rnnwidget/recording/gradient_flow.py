@@ -34,7 +34,7 @@ class LayerGradient:
 
 
 class GradientFlow(Mapping[str, LayerGradient]):
-    """∂L/∂h_t and ∂L/∂c_t of every layer, by layer name.
+    """∂L/∂h_t and ∂L/∂c_t of every layer, by layer name, in its last call that a gradient reached.
 
     ``hidden`` and ``cell`` are total: through time, through the layers above and, for ``cell``, through h_t.
     ``hidden_local`` leaves the layer's own recurrent edge out.
@@ -49,7 +49,8 @@ class GradientFlow(Mapping[str, LayerGradient]):
         self._layers: dict[str, LayerGradient] = {}
         with torch.no_grad():
             for call in recorded:
-                self._layers |= _stack_gradients(call, scale)
+                if call.tap is not None and not call.tap.empty:
+                    self._layers |= _stack_gradients(call, scale)
 
     def __getitem__(self, layer: str) -> LayerGradient:
         if layer not in self._layers:

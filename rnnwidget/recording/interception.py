@@ -32,11 +32,15 @@ from rnnwidget.recording.randomness import randomness_is_private
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits."""
 
+    def begin(self, module: RecurrentModule, call: FusedCall) -> None: ...
+
     def layer_edits(self, layer: Layer, call: FusedCall) -> LayerEdits: ...
 
     def run_layer(
         self, call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
     ) -> LayerOutput: ...
+
+    def end(self, module: RecurrentModule, result: tuple[Tensor, ...]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class SeenCall:
     edits: Mapping[str, LayerEdits]
     trace: StackTrace | None
     random_state: Tensor | None
+    grad_enabled: bool
 
 
 @runtime_checkable
@@ -153,6 +158,9 @@ class _InterceptedCall(TorchFunctionMode):
 
     def _carry_out(self, call: FusedCall, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
         random_state = torch.get_rng_state() if call.drops and call.input.device.type == "cpu" else None
+        for interest in self.interests:
+            if interest.client.editor is not None:
+                interest.client.editor.begin(interest.module, call)
         edits = self._merged_edits(call)
         trace = None
         if any(edits) or (call.drops and random_state is None) or (call.drops and randomness_is_private()):
@@ -161,25 +169,30 @@ class _InterceptedCall(TorchFunctionMode):
         else:
             result = call.kernel(*arguments)
         for interest in self.interests:
+            if interest.client.editor is not None:
+                interest.client.editor.end(interest.module, result)
             if interest.client.recorder is not None:
                 named = {
                     layer.name: of_layer
                     for layer, of_layer in zip(interest.module.layers, edits, strict=True)
                     if of_layer
                 }
-                seen = SeenCall(interest.module, call, result, named, trace, random_state)
+                seen = SeenCall(interest.module, call, result, named, trace, random_state, torch.is_grad_enabled())
                 interest.client.recorder.receive(seen)
         return result
 
     def _merged_edits(self, call: FusedCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, those of outer blocks first."""
         by_editor = [
-            [interest.client.editor.layer_edits(layer, call).edits for layer in interest.module.layers]
+            [interest.client.editor.layer_edits(layer, call) for layer in interest.module.layers]
             for interest in self.interests
             if interest.client.editor is not None
         ]
         return tuple(
-            LayerEdits(tuple(edit for of_editor in by_editor for edit in of_editor[place]))
+            LayerEdits(
+                tuple(edit for of_editor in by_editor for edit in of_editor[place].edits),
+                stepped=any(of_editor[place].stepped for of_editor in by_editor),
+            )
             for place in range(len(self.module.layers))
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from rnnwidget.recording.interception import Client, ModelHook, SeenCall, attach
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
+
+SHARE = 9
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ class _CaptureClient(Client):
 
 
 class ModelCapture:
-    """Tells ``receive`` of calls of ``model``, at most one in ``pause`` seconds so that a training loop is not held up.
+    """Tells ``receive`` of calls of ``model``, and ``refuse`` of what cannot be captured.
 
-    What cannot be captured is told to ``refuse``: nothing that goes wrong here may reach the user's call.
+    A training loop must not be held up: there are at most one call in ``pause`` seconds and one in :data:`SHARE` times
+    what receiving the last one took, and only while ``wanted``. Nothing that goes wrong here may reach the user's call.
     """
 
     def __init__(
@@ -62,14 +66,16 @@ class ModelCapture:
         modules: tuple[RecurrentModule, ...],
         receive: Callable[[CapturedCall], None],
         refuse: Callable[[Exception], None],
+        wanted: Callable[[], bool],
         *,
         pause: float = 0.2,
     ) -> None:
         self._current = _Current()
         self._modules = modules
         self._receive, self._refuse = weakref.WeakMethod(receive), weakref.WeakMethod(refuse)
+        self._wanted = weakref.WeakMethod(wanted)
         self._pause = pause
-        self._last = -float("inf")
+        self._resumes = -float("inf")
         self._client = _CaptureClient(None, recorder=self, current=self._current)
         attach(modules, self._client)
         self._model = weakref.ref(model)
@@ -94,7 +100,8 @@ class ModelCapture:
 
     def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model's call begins."""
-        if time.monotonic() - self._last < self._pause:
+        wanted = self._wanted()
+        if time.monotonic() < self._resumes or wanted is None or not wanted():
             return
         self._current.refusal = None
         try:
@@ -110,12 +117,17 @@ class ModelCapture:
         current.recording = current.arguments = current.refusal = None
         if recording is None or output is None:
             return
-        self._last = time.monotonic()
+        started = time.monotonic()
         receive, refuse = self._receive(), self._refuse()
+        try:
+            if refusal is None and receive is not None and arguments is not None and recording.layers:
+                receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
+        except Exception as error:  # noqa: BLE001 - kept out of the user's call
+            refusal = error
         if refusal is not None and refuse is not None:
             refuse(refusal)
-        elif receive is not None and arguments is not None and recording.layers:
-            receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
+        now = time.monotonic()
+        self._resumes = now + max(self._pause, SHARE * (now - started))
 
     def close(self) -> None:
         """Stop seeing calls; the hooks go with a model's last capture."""
@@ -157,7 +169,7 @@ class _End(ModelHook):
             capture.end(output)
 
 
-def _cloned(value: Any) -> Any:
+def _cloned(value: Any) -> Any:  # noqa: PLR0911 - a case for each kind of container
     """The same structure with tensors of its own."""
     if isinstance(value, Tensor):
         with torch.inference_mode(mode=False), torch.no_grad():
@@ -168,6 +180,11 @@ def _cloned(value: Any) -> Any:
         return type(value)(_cloned(part) for part in value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_cloned(part) for part in value))
-    if type(value) is dict:
-        return {key: _cloned(part) for key, part in value.items()}
+    if isinstance(value, MutableMapping):
+        copied = copy.copy(value)
+        for key, part in value.items():
+            copied[key] = _cloned(part)
+        return copied
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{part.name: _cloned(getattr(value, part.name)) for part in fields(value) if part.init})
     return value

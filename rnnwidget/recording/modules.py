@@ -38,12 +38,10 @@ class RecurrentModule:
         return self.layers[0].family
 
 
-def plain_path(path: str) -> str:
-    """A module's dotted path without what ``torch.compile`` and data-parallel wrappers add."""
+def plain_path(path: str, *, parallel: bool) -> str:
+    """A module's dotted path without what ``torch.compile`` and a data-parallel wrapper around the model add."""
     parts = [part for part in path.split(".") if part != "_orig_mod"]
-    if parts and parts[0] == "module":
-        parts = parts[1:]
-    return ".".join(parts)
+    return ".".join(parts[1:] if parallel and parts[:1] == ["module"] else parts)
 
 
 def family_of(module: nn.RNNBase) -> Family:
@@ -90,8 +88,9 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}")
     found: list[RecurrentModule] = []
+    parallel = isinstance(getattr(model, "_orig_mod", model), (nn.DataParallel, nn.parallel.DistributedDataParallel))
     for path, module in model.named_modules():
-        clean = plain_path(path)
+        clean = plain_path(path, parallel=parallel)
         if isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
             found.append(RecurrentModule(clean, module, _layers(clean, module)))
         elif isinstance(module, _CELLS):
@@ -99,13 +98,17 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
         elif getattr(module, "original_name", type(module).__name__) in _OPAQUE_NAMES and _is_opaque(module):
             _refuse(clean, module, "TorchScript and quantised modules hide their steps; pass the original module")
     if not found:
-        kinds = sorted({type(module).__name__ for module in model.modules()})
         raise ValueError(
             f"{type(model).__name__} has no recurrent module: looked for nn.RNN, nn.LSTM and nn.GRU, "
-            f"found {', '.join(kinds)}. A hand-written cell has to be registered as a family first "
-            "(rnnwidget.cells.register)."
+            f"found {_listed(model)}. Custom cells, written by hand as a loop over the steps, are not covered yet."
         )
     return tuple(found)
+
+
+def _listed(model: nn.Module, most: int = 12) -> str:
+    leaves = [(path, module) for path, module in model.named_modules() if not any(module.children())]
+    names = [f"{path}: {type(module).__name__}" if path else type(module).__name__ for path, module in leaves[:most]]
+    return ", ".join(names) + (f" and {len(leaves) - most} more" if len(leaves) > most else "")
 
 
 def _is_opaque(module: nn.Module) -> bool:

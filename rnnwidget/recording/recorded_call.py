@@ -63,7 +63,7 @@ class RecordedCall:
             snapshot=weights,
             output=trace.outputs[-1] if trace is not None else seen.result[0].detach().clone(),
             edits=seen.edits,
-            grad_enabled=torch.is_grad_enabled(),
+            grad_enabled=seen.grad_enabled,
             random_state=seen.random_state,
             tap=tap,
             ran_by_layer=trace,

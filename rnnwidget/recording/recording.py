@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.cells.family import Quantities
+from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.gradient_tap import GradientTap
 from rnnwidget.recording.interception import SeenCall
@@ -105,12 +106,19 @@ class LayerRecording:
     def inputs(self) -> Float[Tensor, "time batch feature"]:
         """What the layer read at each step, after dropout between layers."""
         recorded = self._recorded
-        return recorded.blank_padding(recorded.call.layout.to_time_first(recorded.trace.inputs[self._layer.index]))
+        inputs = recorded.call.layout.to_time_first(recorded.trace.inputs[self._layer.index])
+        return recorded.blank_padding(inputs.clone())
 
     @cached_property
     def lengths(self) -> Int[Tensor, " batch"]:
         """The number of steps of each sequence."""
         return self._recorded.call.layout.lengths(self._recorded.output.device)
+
+    @property
+    def batch_first(self) -> bool | None:
+        """Whether the call passed (batch, time, feature); None for a ``PackedSequence``."""
+        layout = self._recorded.call.layout
+        return None if layout.packed else layout.batch_first
 
     @cached_property
     def initial(self) -> dict[str, Float[Tensor, "batch unit"]]:
@@ -150,7 +158,7 @@ class LayerRecording:
 
     @cached_property
     def _hidden(self) -> Tensor:
-        return self._recorded.blank_padding(self._recorded.hidden_of(self._layer))
+        return self._recorded.blank_padding(self._recorded.hidden_of(self._layer).clone())
 
     @cached_property
     def _quantities(self) -> Quantities:
@@ -183,17 +191,27 @@ class Recording:
     def __init__(self, *, gradients: bool = False, start_graph: bool = False) -> None:
         self._calls: dict[str, list[LayerRecording]] = {}
         self._recorded: list[RecordedCall] = []
+        self._handed_out = HandedOut()
         self._gradients = gradients
         self._start_graph = start_graph
 
     def receive(self, seen: SeenCall) -> None:
-        """Keep a call; the interception core tells of it."""
+        """Keep a call; the interception core tells of it.
+
+        NotImplementedError if it goes on from the state that its module last handed out.
+        """
+        name = seen.module.path or type(seen.module.module).__name__
+        if self._handed_out.is_continued_by(seen.module.module, seen.call):
+            raise NotImplementedError(
+                f"{name} was called with the state that its last call handed out: one sequence in several calls is not "
+                "recorded as one yet. Record each call in a block of its own, or give the module the whole sequence"
+            )
+        self._handed_out.keep(seen.module.module, seen.result[1:])
         tap = None
         if self._gradients:
-            tap = GradientTap(
-                seen.module.path or type(seen.module.module).__name__, seen.result, start_graph=self._start_graph
-            )
-        recorded = RecordedCall.of(seen, tap)
+            tap = GradientTap(name, seen.result, start_graph=self._start_graph)
+        with torch.inference_mode(mode=False):
+            recorded = RecordedCall.of(seen, tap)
         self._recorded.append(recorded)
         for layer in seen.module.layers:
             self._calls.setdefault(layer.name, []).append(LayerRecording(recorded, layer))

@@ -97,13 +97,16 @@ class Twin:
         if not self.why_not_copied:
             yield
             return
-        kept = [(buffer, buffer.clone()) for buffer in self._original.buffers()]
+        # The user's own graphs may hold the buffers: clones stand in for them, so that their version does not move.
+        kept = [(module, dict(module._buffers)) for module in self._original.modules()]
         try:
+            for module, buffers in kept:
+                for name, buffer in buffers.items():
+                    module._buffers[name] = None if buffer is None else buffer.detach().clone()
             yield
         finally:
-            with torch.no_grad():
-                for buffer, value in kept:
-                    buffer.copy_(value)
+            for module, buffers in kept:
+                module._buffers.update(buffers)
 
     def _follow(self) -> None:
         """Take over what the original has become since: replaced parameters, buffers, train or eval."""

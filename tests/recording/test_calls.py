@@ -45,15 +45,7 @@ def test_names_are_paths_and_pytorchs_suffixes() -> None:
 
 
 def test_wrappers_leave_no_trace_in_the_names() -> None:
-    class Wrapper(nn.Module):
-        def __init__(self, module: nn.Module) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, *arguments: object) -> object:
-            return self.module(*arguments)
-
-    model = Wrapper(Tagger())
+    model = nn.DataParallel(Tagger())
     with rw.record(model) as recording:
         model(torch.randint(10, (5, 2)))
     assert recording.layers[0] == "encoder.words.l0"

@@ -135,7 +135,7 @@ def test_two_modules_and_the_call_that_came_last() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             middle, state = self.first(x)
-            _, state = self.first(x, state)
+            _, state = self.first(x, state.clone())
             return self.second(middle)[0].sum() + state.sum()
 
     model, x = TwoStage(), torch.randn(5, 2, 3, dtype=torch.float64)
@@ -202,3 +202,11 @@ def test_errors_name_what_is_missing() -> None:
         flow["l7"]
     with pytest.raises(KeyError, match="pre-activation"):
         flow["l0"].preactivation("cell")
+
+
+def test_a_later_call_without_backward_hides_nothing() -> None:
+    model, x = nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with rw.record(model, gradients=True) as recording:
+        model(x)[0].sum().backward()
+        model(x)
+    assert recording.gradient_flow()["l0"].hidden.abs().min() > 0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import rnnwidget as rw
 from tests.cases import Case, assert_same_bits
@@ -103,3 +103,30 @@ def test_results_under_inference_mode_are_usable_outside() -> None:
         case.call()[0].sum().backward()
     assert again["l0"].replay_error < 1e-5
     assert again.gradient_flow()["l0"].cell.isfinite().all()
+
+
+def test_what_is_handed_out_can_be_changed_without_harm() -> None:
+    model = nn.LSTM(3, 4, num_layers=2)
+    with torch.inference_mode(), rw.record(model) as recording:
+        model(torch.randn(5, 2, 3))
+    for name in recording.layers:
+        recording[name].hidden.zero_()
+        recording[name].inputs.zero_()
+        assert not recording[name].hidden.is_inference()
+        assert recording[name].replay_error < 1e-6
+
+
+def test_modules_whose_names_meet_stay_apart() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = nn.ModuleDict({"lstm": nn.LSTM(3, 4)})
+            self.lstm = nn.LSTM(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lstm(self.module["lstm"](x)[0])[0]
+
+    model = Both()
+    with rw.record(model) as recording:
+        model(torch.randn(5, 2, 3))
+    assert recording.layers == ("module.lstm.l0", "lstm.l0")
