@@ -63,6 +63,11 @@ export class Dial {
     this.render();
   }
 
+  /** The range of a shift; a drag in progress keeps the one it began with. */
+  fit(shift: Gate["shift"]): void {
+    if (!this.held) this.gate.shift = shift;
+  }
+
   /** Where a clamp starts: the gate's mean in the trace of the unedited run. */
   restAt(mean: number): void {
     this.mean = mean;

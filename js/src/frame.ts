@@ -66,6 +66,8 @@ export interface Gradient {
   total: Float32Array;
   local: Float32Array;
   caption: string;
+  /** What the local gradient is of, where that is less than the caption says. */
+  local_label?: string;
 }
 
 export interface Answer {

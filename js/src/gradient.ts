@@ -1,7 +1,7 @@
 import { prepare } from "./canvas";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import { formatPower, formatValue } from "./format";
+import { formatCount, formatPower, formatValue } from "./format";
 import type { Gradient } from "./frame";
 import { spread } from "./labels";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
@@ -55,8 +55,10 @@ export class GradientLane implements Lane {
     const gradient = frame.gradient;
     this.gradient = gradient;
     setText(this.message, gradient ? "" : frame.gradient_message);
-    setText(this.caption, gradient?.caption ?? "");
-    this.caption.title = gradient?.caption ?? "";
+    const caption = gradient ? [gradient.caption, ...notFinite(gradient)].join(" · ") : "";
+    setText(this.caption, caption);
+    this.caption.title = caption;
+    this.canvas.setAttribute("aria-label", `gradient norm over the steps: ${caption}`);
     const { context } = prepare(this.canvas, scale.width, HEIGHT);
     this.margin.replaceChildren();
     const name = make("span", {}, "gradient");
@@ -107,8 +109,17 @@ export class GradientLane implements Lane {
   private write(): void {
     if (!this.gradient) return;
     setText(this.total, `total ${sized(this.gradient.total[this.cursor.step])}`);
-    setText(this.local, `local ${sized(this.gradient.local[this.cursor.step])}`);
+    setText(
+      this.local,
+      `${this.gradient.local_label ?? "local"} ${sized(this.gradient.local[this.cursor.step])}`,
+    );
   }
+}
+
+/** What the lines leave out, in words. */
+function notFinite({ total, local }: Gradient): string[] {
+  const odd = total.filter((value, step) => !Number.isFinite(value) || !Number.isFinite(local[step])).length;
+  return odd > 0 ? [`not finite at ${formatCount(odd, "step")}`] : [];
 }
 
 const sized = (value: number | undefined) =>

@@ -40,9 +40,10 @@ export class GatePanel {
 
   show(frame: FilledFrame): void {
     this.frame = frame;
-    const gates = JSON.stringify(frame.panel);
+    const gates = JSON.stringify(frame.panel.map((gate) => ({ ...gate, shift: null })));
     if (gates !== this.gates) this.build(gates);
-    for (const dial of this.dials) {
+    for (const [place, dial] of this.dials.entries()) {
+      dial.fit(frame.panel[place]!.shift);
       const trace = frame.trace.series[dial.gate.site];
       dial.restAt(meanOf(trace?.before ?? trace?.after));
     }
@@ -59,7 +60,7 @@ export class GatePanel {
     this.dials = (this.frame?.panel ?? []).map(
       (gate) =>
         new Dial(
-          gate,
+          { ...gate },
           () => this.send([gate.site]),
           () => this.sync(),
         ),

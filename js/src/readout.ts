@@ -25,7 +25,13 @@ export function describeCell(frame: FilledFrame, row: number, step: number): str
       ? `, ${formatValue(heatmap.low[cell])} … ${formatValue(heatmap.high[cell])}`
       : "";
   const what = `${pooled ? "mean " : ""}${currentSite(frame).symbol}`;
-  return `${who} · ${when}${quoted} · ${what} = ${formatValue(heatmap.data[cell])}${extremes}${before}`;
+  const value = `${what} = ${formatValue(heatmap.data[cell])}${extremes}${before}`;
+  return `${who} · ${when}${quoted} · ${value}${oddRow(frame, row)}`;
+}
+
+/** Why the row has no bar beside it. */
+function oddRow({ margin }: FilledFrame, row: number): string {
+  return Number.isFinite(margin.values[row] ?? 0) ? "" : " · not finite at some step";
 }
 
 const RUNS = [

@@ -1,12 +1,16 @@
 import { prepare } from "./canvas";
 import { make } from "./dom";
-import { type FilledFrame, rowOfUnit } from "./frame";
+import { formatCount } from "./format";
+import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
 import { spread } from "./labels";
 import { textAt } from "./lane";
+import { drawMark } from "./marks";
 import type { Theme } from "./theme";
 
 const MARKERS = 10;
 const LINE = 13;
+const STUB = 14;
+const TICK = 4;
 
 /** Beside the heatmap: which rows are selected (ink), edited (accent), and the numbers of the units. */
 export class RowMarkers {
@@ -52,7 +56,7 @@ export class RowMarkers {
   }
 }
 
-/** The margin: one bar a row, a tick where it was before the edit. */
+/** The margin: one bar a row, a tick where it was before the edit; hatched where the number is not finite. */
 export class RowMargin {
   private readonly canvas = make("canvas", { "aria-hidden": "true" });
 
@@ -73,9 +77,21 @@ export class RowMargin {
       const was = before?.[row];
       context.fillStyle = theme.muted;
       if (Number.isFinite(value)) context.fillRect(0, top, Math.max(0.5, length(value)), tall);
-      if (was === undefined || !Number.isFinite(was)) return;
+      else drawMark(context, "nan", 0, top, STUB, tall);
+      if (was === undefined) return;
       context.fillStyle = theme.ink;
-      context.fillRect(Math.min(width - 1.5, length(was)), top, 1.5, tall);
+      if (Number.isFinite(was)) context.fillRect(Math.min(width - 1.5, length(was)), top, 1.5, tall);
+      else drawMark(context, "nan", width - TICK, top, TICK, tall);
     });
+    this.canvas.title = describeOdd(frame.margin);
   }
+}
+
+function describeOdd({ label, values, before }: Margin): string {
+  const count = (of: Float32Array | null) => of?.filter((value) => !Number.isFinite(value)).length ?? 0;
+  const [odd, was] = [count(values), count(before)];
+  const told = [`${label}, a bar for each row`];
+  if (odd > 0) told.push(`hatched at the left: ${formatCount(odd, "row")} with values that are not finite`);
+  if (was > 0) told.push(`hatched at the right: ${formatCount(was, "row")} before the edit`);
+  return told.join("; ");
 }

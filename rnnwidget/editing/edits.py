@@ -171,6 +171,18 @@ def shift(
     """The pre-activation of ``site`` is added to: gates, the candidate, and ``"hidden"`` of the rnn family.
 
     For the rnn family this is an injected current. Scope and errors as for :func:`clamp`.
+
+    Examples
+    --------
+    >>> import torch, rnnwidget as rw
+    >>> model, x = torch.nn.GRU(3, 4), torch.randn(5, 1, 3)
+    >>> with rw.record(model) as plain:
+    ...     _ = model(x)
+    >>> with rw.record(model) as shifted, rw.edited(model, rw.shift("update_gate", 2.0)):
+    ...     _ = model(x)
+    >>> moved = shifted["l0"].preactivation("z")[0] - plain["l0"].preactivation("z")[0]
+    >>> torch.allclose(moved, torch.full_like(moved, 2.0), atol=1e-6)
+    True
     """
     return _edit("shift", site, delta, layer, units, steps, batch)
 
@@ -184,7 +196,17 @@ def scale(
     steps: Indices = None,
     batch: Indices = None,
 ) -> Edit:
-    """The value of ``site`` is multiplied. Scope and errors as for :func:`clamp`."""
+    """The value of ``site`` is multiplied. Scope and errors as for :func:`clamp`.
+
+    Examples
+    --------
+    >>> import torch, rnnwidget as rw
+    >>> model, x = torch.nn.LSTM(3, 4), torch.randn(5, 1, 3)
+    >>> with rw.edited(model, rw.scale("output_gate", 0.0, units=[1])):
+    ...     output, _ = model(x)
+    >>> output[:, 0, 1].abs().max().item()
+    0.0
+    """
     return _edit("scale", site, factor, layer, units, steps, batch)
 
 
@@ -197,7 +219,16 @@ def nudge(
     steps: Indices = None,
     batch: Indices = None,
 ) -> Edit:
-    """The value of ``site`` is added to, after the nonlinearity. Scope and errors as for :func:`clamp`."""
+    """The value of ``site`` is added to, after the nonlinearity. Scope and errors as for :func:`clamp`.
+
+    Examples
+    --------
+    >>> import torch, rnnwidget as rw
+    >>> model, x = torch.nn.GRU(3, 4), torch.randn(5, 1, 3)
+    >>> result = rw.intervene(model, x, rw.nudge("hidden", 0.5, units=[2], steps=[0]))
+    >>> round(result.change["l0"][0, 0, 2].item(), 6)
+    0.5
+    """
     return _edit("nudge", site, delta, layer, units, steps, batch)
 
 

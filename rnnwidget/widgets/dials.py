@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,11 +26,12 @@ WORDS = {
 Dials = dict[str, dict[str, object]]
 
 
-def panel_rows(family: Family) -> list[dict[str, object]]:
-    """A row for each site of a family that a slider can hold."""
+def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[dict[str, object]]:
+    """A row for each site of a family that a slider can hold, with room for the shifts in ``edits``."""
     rows: list[dict[str, object]] = []
     for site, activation in family.activations.items():
         low, high = RANGES[activation]
+        reach = _shift_reach(site, edits)
         words = ("0", "5") if activation == "relu" else WORDS.get(site, (f"{low:g}", f"{high:g}"))
         rows.append(
             {
@@ -39,7 +41,7 @@ def panel_rows(family: Family) -> list[dict[str, object]]:
                 "low": words[0],
                 "high": words[1],
                 "clamp": [low, 5.0 if activation == "relu" else high],
-                "shift": [-SHIFT_RANGE, SHIFT_RANGE],
+                "shift": [-reach, reach],
                 "kinds": ["shift", "clamp"],
             }
         )
@@ -56,17 +58,19 @@ def dials_of(edits: Sequence[Edit], layer: str | None, units: Sequence[int] | No
 
 
 def with_dials(edits: Sequence[Edit], request: Mapping[str, Any]) -> list[Edit]:
-    """``edits`` after a request of the panel: those of its scope are replaced by its dials, others stay."""
+    """``edits`` after a request of the panel: those of the dials that it moved are replaced, all others stay."""
     if request.get("clear"):
         return []
-    layer, units = request["layer"], request["units"]
-    kept = [edit for edit in edits if not _on_dial(edit, layer, units)]
+    layer, units, wanted = request["layer"], request["units"], request["dials"]
+    shown = dials_of(edits, layer, units)
+    moved = [site for site in (shown | wanted) if shown.get(site) != wanted.get(site)]
+    kept = [edit for edit in edits if edit.site not in moved or not _on_dial(edit, layer, units)]
     make = {"clamp": clamp, "shift": shift}
-    moved = [
-        make[dial["kind"]](site, float(dial["value"]), layer=layer, units=units)
-        for site, dial in request["dials"].items()
+    return kept + [
+        make[wanted[site]["kind"]](site, float(wanted[site]["value"]), layer=layer, units=units)
+        for site in moved
+        if site in wanted
     ]
-    return kept + moved
 
 
 def describe(edit: Edit) -> str:
@@ -78,6 +82,20 @@ def describe(edit: Edit) -> str:
     where = "all units" if edit.units is None else _listed("unit", edit.units)
     when = "" if edit.steps is None else ", some steps"
     return f"{_label(edit.site)} {verb} {value} · {where} · {edit.layer or 'all layers'}{when}"
+
+
+def _shift_reach(site: str, edits: Sequence[Edit]) -> float:
+    """The range of a shift's slider: :data:`SHIFT_RANGE`, or the next of 1, 2, 5 × 10ⁿ that holds every shift."""
+    shifts = [
+        abs(float(edit.value))
+        for edit in edits
+        if edit.site == site and edit.operation == "shift" and not isinstance(edit.value, Tensor)
+    ]
+    largest = max((size for size in shifts if math.isfinite(size)), default=0.0)
+    if largest <= SHIFT_RANGE:
+        return SHIFT_RANGE
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next((factor * power for factor in (1, 2, 5) if factor * power >= largest), 10 * power)
 
 
 def _on_dial(edit: Edit, layer: str | None, units: Sequence[int] | None) -> bool:

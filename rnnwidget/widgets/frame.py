@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rnnwidget.analysis import pooled
 from rnnwidget.cells import Family
-from rnnwidget.cells.family import RANGES
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recording import LayerRecording
 from rnnwidget.widgets.answers import Reading, headline, picked_label, shortened
 from rnnwidget.widgets.dials import describe, panel_rows
+from rnnwidget.widgets.heatmap import heatmap_and_margin, signed
 from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
+from rnnwidget.widgets.wire import Frame, float_bytes, int_bytes
 
-ROWS, COLUMNS, CHANNELS = 512, 2048, 8
+__all__ = ["Frame", "Shown", "layer_label", "model_frame", "picture_frame"]
+
+CHANNELS = 8
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
-
-Frame = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def picture_frame(
     pinned = shown.units[-1] if shown.units else orders.liveliest(picture.baseline_recording, shown.layer)
     map_before = before[shown.site][:steps, shown.sequence].float().cpu() if picture.edited else None
     map_after = after[shown.site][:steps, shown.sequence].float().cpu()
-    heatmap, margin, truncated = _heatmap(layer, shown.site, order, map_after, map_before)
+    heatmap, margin, truncated = heatmap_and_margin(layer, shown.site, order, map_after, map_before)
     edited_units = _edited_units(picture, layer, width)
     return {
         "state": "filled",
@@ -88,15 +88,15 @@ def picture_frame(
         "inputs": None if shown.tokens is not None else _channels(picture, modules, layer, shown.sequence, steps),
         "sites": [_site_entry(layer.family, site) for site in (*layer.family.states, *layer.family.gates)],
         "site": shown.site,
-        "order": _int32(order),
+        "order": int_bytes(order),
         "heatmap": heatmap,
         "margin": margin,
-        "edited_units": _int32(torch.tensor(edited_units, dtype=torch.int64)),
+        "edited_units": int_bytes(torch.tensor(edited_units, dtype=torch.int64)),
         "residual": _residual(after),
         "trace": _trace(layer, before if picture.edited else None, after, pinned, shown.sequence, steps),
         **_gradient(picture, after, shown.sequence),
         "answer": _answer(readings, edited=picture.edited),
-        "panel": panel_rows(layer.family),
+        "panel": panel_rows(layer.family, [edit for edit in picture.edits if edit.layer in (None, layer.name)]),
         "edits": [describe(edit) for edit in picture.edits],
         "truncated": truncated,
     }
@@ -108,15 +108,6 @@ def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool = True) ->
     return arrow if alone or not module.path else f"{module.path} {arrow}"
 
 
-def float_bytes(tensor: Tensor) -> bytes:
-    """float32, little-endian, row by row."""
-    return tensor.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False).tobytes()
-
-
-def _int32(tensor: Tensor) -> bytes:
-    return tensor.to("cpu", torch.int32).numpy().astype("<i4", copy=False).tobytes()
-
-
 def _family_label(family: Family) -> str:
     if family.name == "rnn":
         return f"RNN ({family.activations['hidden']})"
@@ -125,10 +116,9 @@ def _family_label(family: Family) -> str:
 
 def _layer_entry(module: RecurrentModule, layer: Layer) -> Frame:
     prefix = f"{module.path} " if module.path else ""
-    arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
     entry: Frame = {
         "name": layer.name,
-        "label": arrow,
+        "label": layer_label(module, layer),
         "title": f"{prefix}layer {layer.index}, {'reverse' if layer.reverse else 'forward'}",
         "family": layer.family.name,
         "units": layer.projected_size,
@@ -144,66 +134,8 @@ def _site_entry(family: Family, site: str) -> Frame:
         "name": site,
         "label": site.replace("_", " ") + noun,
         "symbol": family.letters[site],
-        "signed": _signed(family, site),
+        "signed": signed(family, site),
     }
-
-
-def _signed(family: Family, site: str) -> bool:
-    return family.activations.get(site) != "sigmoid"
-
-
-def _heatmap(layer: Layer, site: str, order: Tensor, after: Tensor, before: Tensor | None) -> tuple[Frame, Frame, str]:
-    rows_after = after.T[order]
-    cells = pooled(rows_after, ROWS, COLUMNS)
-    cells_before = None if before is None else pooled(before.T[order], ROWS, COLUMNS)
-    signed = _signed(layer.family, site)
-    limits = _limits(after, before) if signed else [0.0, 1.0]
-    heatmap: Frame = {
-        "rows": cells.mean.size(0),
-        "columns": cells.mean.size(1),
-        "row_factor": cells.row_factor,
-        "column_factor": cells.column_factor,
-        "limits": limits,
-        "signed": signed,
-        "data": float_bytes(cells.mean),
-        "low": None if cells.exact else float_bytes(cells.low),
-        "high": None if cells.exact else float_bytes(cells.high),
-        "before": None if cells_before is None else float_bytes(cells_before.mean),
-    }
-    bars = [None if rows is None else _margin(layer.family, site, rows) for rows in (after, before)]
-    pooled_bars = [None if bar is None else pooled(bar[order].unsqueeze(1), ROWS, 1).mean.flatten() for bar in bars]
-    assert pooled_bars[0] is not None
-    letter = layer.family.letters[site]
-    margin: Frame = {
-        "label": f"mean |{letter}|" if signed else f"{letter} > 0.9",
-        "values": float_bytes(pooled_bars[0]),
-        "before": None if pooled_bars[1] is None else float_bytes(pooled_bars[1]),
-        "limits": [0.0, limits[1]] if signed else [0.0, 1.0],
-    }
-    notes = []
-    if cells.column_factor > 1:
-        notes.append(f"{cells.column_factor} steps per column")
-    if cells.row_factor > 1:
-        notes.append(f"{cells.row_factor} units per row")
-    return heatmap, margin, f"means of {' and '.join(notes)}" if notes else ""
-
-
-def _margin(family: Family, site: str, values: Tensor) -> Tensor:
-    if _signed(family, site):
-        return torch.nan_to_num(values, posinf=0.0, neginf=0.0).abs().mean(dim=0)
-    return (values > 0.9).float().mean(dim=0)
-
-
-def _limits(after: Tensor, before: Tensor | None) -> list[float]:
-    """Symmetric limits on a round number, so that they stay put while values drift."""
-    everything = after if before is None else torch.cat([after, before])
-    finite = everything[torch.isfinite(everything)].abs()
-    top = float(finite.max()) if finite.numel() else 1.0
-    if top == 0:
-        return [-1.0, 1.0]
-    power = 10.0 ** math.floor(math.log10(top))
-    limit = next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-6))
-    return [-limit, limit]
 
 
 def _edited_units(picture: Picture, layer: Layer, width: int) -> list[int]:
@@ -252,9 +184,14 @@ def _gradient(picture: Picture, layer: LayerRecording, sequence: int) -> Frame:
     if picture.flow is None or layer.name not in picture.flow:
         return {"gradient": None, "gradient_message": picture.flow_message}
     total, local = gradient_norms(picture.flow, layer, sequence)
-    state = "(h, c)" if "cell" in layer.states else "h"
+    state, label = ("(h, c)", "local h") if "cell" in layer.states else ("h", "local")
     return {
-        "gradient": {"total": float_bytes(total), "local": float_bytes(local), "caption": f"‖∂L/∂{state}‖"},
+        "gradient": {
+            "total": float_bytes(total),
+            "local": float_bytes(local),
+            "caption": f"‖∂L/∂{state}‖",
+            "local_label": label,
+        },
         "gradient_message": "",
     }
 
@@ -291,8 +228,3 @@ def _answer(readings: tuple[Reading, Reading] | None, *, edited: bool) -> Frame 
         "picked": before.labels.index(label) if label in before.labels else 0,
         "headline": line,
     }
-
-
-def site_range(family: Family, site: str) -> tuple[float, float]:
-    """The values that a site's nonlinearity can give."""
-    return RANGES[family.activations[site]]

@@ -41,24 +41,30 @@ class GradientFigure:
         self.figure = ipywidgets.VBox([self._names, self._plot], layout={"width": "100%"})
 
     def show(self, norms: Mapping[str, Tensor]) -> bool:
-        """Draw one line for each layer; False if there is nothing to draw."""
-        lines = [norm.detach().cpu().double().numpy() for norm in norms.values()]
-        longest = max((line.size for line in lines), default=0)
-        values = np.full((max(1, len(lines)), longest), np.nan)
-        for row, line in enumerate(lines):
-            values[row, : line.size] = np.where(np.isfinite(line) & (line > 0), line, np.nan)
-        if not np.isfinite(values).any():
+        """Draw one line for each layer, and say what a log scale cannot show; False if there is nothing to tell."""
+        lines = {name: norm.detach().cpu().double().numpy() for name, norm in norms.items()}
+        longest = max((line.size for line in lines.values()), default=0)
+        if longest == 0:
             return False
+        values = np.full((len(lines), longest), np.nan)
+        for row, line in enumerate(lines.values()):
+            values[row, : line.size] = np.where(np.isfinite(line) & (line > 0), line, np.nan)
+        self._names.value = _names(lines)
+        drawable = bool(np.isfinite(values).any())
+        if drawable:
+            self._draw(values)
+        self.figure.children = [self._names, self._plot] if drawable else [self._names]
+        return True
+
+    def _draw(self, values: np.ndarray) -> None:
         low, high = (math.log10(extreme(values)) for extreme in (np.nanmin, np.nanmax))
         decades = range(math.floor(low), max(math.ceil(high), math.floor(low) + 1) + 1)
         stride = -(-len(decades) // 6)
         self._scales["y"].min, self._scales["y"].max = 10.0 ** decades[0], 10.0 ** decades[-1]
         self._norms.tick_values = [10.0**decade for decade in decades[::stride]]
         with self._lines.hold_sync():
-            self._lines.x = np.arange(longest)
+            self._lines.x = np.arange(values.shape[1])
             self._lines.y = values
-        self._names.value = _names(norms)
-        return True
 
     def close(self) -> None:
         """Close the figure and its parts."""
@@ -68,10 +74,17 @@ class GradientFigure:
             widget.close()
 
 
-def _names(norms: Mapping[str, Tensor]) -> str:
+def _names(lines: Mapping[str, np.ndarray]) -> str:
     coloured = "".join(
         f'<span style="margin-left:14px"><span style="color:{PALETTE[place % len(PALETTE)]}">━</span> '
-        f"{html.escape(name)}</span>"
-        for place, name in enumerate(norms)
+        f"{html.escape(name)}{_undrawn(line)}</span>"
+        for place, (name, line) in enumerate(lines.items())
     )
     return f'<span style="font-size:12px">total gradient ‖∂L/∂state‖ at every input position, by layer{coloured}</span>'
+
+
+def _undrawn(line: np.ndarray) -> str:
+    """Where a layer has no point on the log scale."""
+    counts = {"not finite": int((~np.isfinite(line)).sum()), "zero": int((line == 0).sum())}
+    told = [f"{what} at {count} step{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    return f" ({', '.join(told)})" if told else ""

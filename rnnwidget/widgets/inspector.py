@@ -11,7 +11,7 @@ import traitlets
 from torch import Tensor, nn
 
 from rnnwidget.editing import Edit
-from rnnwidget.editing.edits import validated
+from rnnwidget.editing.edits import check_batch, validated
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
 from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording
@@ -98,13 +98,15 @@ class RNNInspector(traitlets.HasTraits):
             self._picture = self._probe.fill(inputs)
             if not self._picture.recording.layers:
                 raise ValueError(f"{type(model).__name__} did not call its recurrent modules on these inputs")
+            if self._picture.batch == 0:
+                raise ValueError("inputs hold no sequence: the model read a batch of size 0")
             check_tokens(self._tokens, self._picture.recording)
         super().__init__(layer=next(iter(self._picture.recording.layers if self._picture else self._layers)))
         self._page = Page(self._contents, layer=self.layer, site=self.site)
         self._wire()
         self._say_ready() if self._picture else self._page.say("waiting")
         if inputs is None:
-            self._capture = ModelCapture(model, self._modules, self._on_call, self._fail)
+            self._capture = ModelCapture(model, self._modules, self._on_call, self._fail, self._wants_calls)
 
     @property
     def recording(self) -> Recording | None:
@@ -197,7 +199,10 @@ class RNNInspector(traitlets.HasTraits):
 
     @traitlets.validate("edits")
     def _valid_edits(self, proposal: Any) -> list[Edit]:
-        return list(validated(proposal["value"], self._modules))
+        edits = validated(proposal["value"], self._modules)
+        if self._picture is not None:
+            check_batch(edits, self._picture.batch)
+        return list(edits)
 
     def _wire(self) -> None:
         score = self._page.score
@@ -211,9 +216,12 @@ class RNNInspector(traitlets.HasTraits):
         self.observe(self._on_view, names=["sequence", "site", "units"])
         self.observe(self._on_edits, names=["edits"])
 
+    def _wants_calls(self) -> bool:
+        return not self._closed and not self._page.stalled
+
     def _on_call(self, captured: CapturedCall) -> None:
         """A call of the user's own has ended; nothing that goes wrong here may reach it, nor may it wait for a drag."""
-        if self._closed or not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return
         try:
             check_tokens(self._tokens, captured.recording)
@@ -223,8 +231,6 @@ class RNNInspector(traitlets.HasTraits):
             self.sequence = min(self.sequence, self._picture.batch - 1)
             self._say_ready()
             self._show()
-        except Exception as error:  # noqa: BLE001 - shown in the widget, kept out of the user's loop
-            self._fail(error)
         finally:
             self._lock.release()
 
@@ -253,9 +259,9 @@ class RNNInspector(traitlets.HasTraits):
             if self._picture is not None:
                 try:
                     self._picture = self._probe.edited(self.edits)
-                except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+                except Exception as error:
                     self._fail(error)
-                    return
+                    raise
                 self._say_ready()
             self._show()
 
@@ -317,8 +323,18 @@ class RNNInspector(traitlets.HasTraits):
         return Contents(self._model_frame | frame, norms)
 
     def _readings(self, picture: Picture) -> tuple[Reading, Reading] | None:
+        layer = picture.recording[picture.recording.layers[0]]
         before, after = (
-            read_answer(output, self.sequence, picture.batch, loss=self._loss, labels=self._labels, answer=self._answer)
+            read_answer(
+                output,
+                self.sequence,
+                picture.batch,
+                lengths=layer.lengths.tolist(),
+                batch_first=layer.batch_first,
+                loss=self._loss,
+                labels=self._labels,
+                answer=self._answer,
+            )
             for output in (picture.baseline_output, picture.output)
         )
         return None if before is None or after is None else (before, after)

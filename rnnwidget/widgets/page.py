@@ -51,6 +51,12 @@ class Page:
         scope = self.score.scope
         return scope.get("units") == "selected", scope.get("layers") == "this"
 
+    @property
+    def stalled(self) -> bool:
+        """Whether a page that once painted does not keep up, being hidden or gone."""
+        drawn: int = self.score._drawn
+        return bool(drawn) and self._version - drawn >= IN_FLIGHT
+
     def display(self) -> None:
         """The page is about to be shown: from now on contents are sent."""
         self._displayed = True
@@ -58,8 +64,7 @@ class Page:
     def publish(self) -> None:
         """Make contents and send them, now or when the page has caught up."""
         with self._lock:
-            drawn = self.score._drawn
-            self._owed = bool(drawn) and self._version - drawn >= IN_FLIGHT
+            self._owed = self.stalled
             if self._owed or not self._displayed:
                 return
             contents = self._make()

@@ -70,10 +70,11 @@ def _samples(state: Tensor) -> Tensor:
 
 
 def gradient_norms(flow: GradientFlow, layer: LayerRecording, sequence: int) -> tuple[Tensor, Tensor]:
-    """‖∂L/∂state_t‖, total with the cell state where there is one, and local, for one sequence."""
+    """‖∂L/∂state_t‖, total with the cell state where there is one, and local of h alone, for one sequence."""
     gradient = flow[layer.name]
     steps = int(layer.lengths[sequence])
-    squares = gradient.hidden[:steps, sequence].float().square().sum(dim=-1)
+    hidden, local = (tensor[:steps, sequence].cpu().double() for tensor in (gradient.hidden, gradient.hidden_local))
+    total = hidden
     if gradient.cell is not None:
-        squares = squares + gradient.cell[:steps, sequence].float().square().sum(dim=-1)
-    return squares.sqrt(), gradient.hidden_local[:steps, sequence].float().norm(dim=-1)
+        total = torch.cat([hidden, gradient.cell[:steps, sequence].cpu().double()], dim=-1)
+    return total.norm(dim=-1), local.norm(dim=-1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnwidget.editing import Edit
 from rnnwidget.editing.edited import EditList
+from rnnwidget.editing.intervention import edited_pair
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
@@ -31,7 +32,7 @@ class Probe:
     def fill(self, inputs: object) -> Picture:
         """Run on inputs that were asked for."""
         self._inputs, self._grad_enabled = inputs, torch.is_grad_enabled()
-        self._baseline = self._run(None)
+        self._baseline = self._run()
         return self._picture(self._baseline, self._baseline, ())
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
@@ -46,13 +47,17 @@ class Probe:
         Before and after must come through one kernel path: a call of the user's own is run again, once.
         """
         if self._baseline is None:
-            self._baseline = self._run(None)
-        editor = _active(edits)
-        return self._picture(self._baseline, self._run(editor) if editor else self._baseline, edits)
-
-    def _run(self, editor: EditList | None) -> tuple[object, Recording]:
+            self._baseline = self._run()
+        active = _active(edits)
+        if active is None:
+            return self._picture(self._baseline, self._baseline, edits)
         with torch.set_grad_enabled(self._grad_enabled):
-            return self.twin.run(self._inputs, editor=editor)
+            before, after = edited_pair(self.twin, self._inputs, active.edits, self._baseline)
+        return self._picture(before, after, edits)
+
+    def _run(self) -> tuple[object, Recording]:
+        with torch.set_grad_enabled(self._grad_enabled):
+            return self.twin.run(self._inputs)
 
     def _picture(
         self, before: tuple[object, Recording], after: tuple[object, Recording], edits: Sequence[Edit]

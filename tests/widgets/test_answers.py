@@ -1,6 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnwidget.widgets.answers import Reading, headline, picked_label, read_answer, shortened
 
@@ -33,6 +37,128 @@ def test_a_binary_logit_is_named_after_the_second_label():
 )
 def test_the_second_of_three_sequences_is_found(output, expected):
     assert read_answer(output, 1, 3).values == expected
+
+
+LENGTHS = [2, 5, 3]
+
+
+@pytest.fixture
+def packed():
+    return pack_padded_sequence(torch.randn(3, 5, 4), LENGTHS, batch_first=True, enforce_sorted=False)
+
+
+@pytest.mark.parametrize("sequence", range(3))
+def test_a_packed_sequence_is_read_at_its_own_last_step(packed, sequence):
+    output, (hidden, _) = nn.LSTM(4, 6)(packed)
+    expected = pytest.approx(hidden[0, sequence].tolist())
+    for batch_first in (True, False):
+        padded = pad_packed_sequence(output, batch_first=batch_first)[0]
+        reading = read_answer(padded, sequence, 3, lengths=LENGTHS)
+        assert reading.values == expected
+        assert reading.caption == "raw output, last step"
+    assert read_answer((output, hidden), sequence, 3, lengths=LENGTHS).values == expected
+    assert read_answer({"logits": output}, sequence, 3).values == expected
+
+
+def test_one_number_for_each_step_is_read_at_the_last_step():
+    time_first = torch.arange(15.0).reshape(5, 3) / 10
+    for output in (time_first, time_first[..., None], time_first.T, time_first.T[..., None]):
+        reading = read_answer(
+            output, 2, 3, lengths=LENGTHS, loss=nn.BCEWithLogitsLoss(), labels=["bad", "good"], batch_first=None
+        )
+        assert reading.labels == ("good",)
+        assert reading.values == pytest.approx((torch.sigmoid(time_first[2, 2]).item(),))
+
+
+def test_as_many_classes_as_steps_are_classes_if_labels_say_so_and_in_raw_outputs():
+    output = torch.randn(3, 5)
+    named = read_answer(output, 0, 3, lengths=LENGTHS, loss=nn.BCEWithLogitsLoss(), labels=list("abcde"))
+    assert named.values == pytest.approx(torch.sigmoid(output[0]).tolist())
+    assert read_answer(output, 0, 3, lengths=LENGTHS).values == pytest.approx(output[0].tolist())
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_as_many_steps_as_sequences_are_told_apart_by_the_layout(batch_first):
+    output, hidden = nn.GRU(4, 6, batch_first=batch_first)(torch.randn(3, 3, 4))
+    reading = read_answer((output, hidden), 1, 3, lengths=[3, 3, 3], batch_first=batch_first)
+    assert reading.values == pytest.approx(hidden[0, 1].tolist())
+
+
+def test_as_many_steps_as_sequences_are_batch_first_once_packed():
+    packed = pack_padded_sequence(torch.randn(3, 3, 4), [1, 3, 2], batch_first=True, enforce_sorted=False)
+    output, hidden = nn.GRU(4, 6)(packed)
+    for layout in (None, False):
+        reading = read_answer((output, hidden), 2, 3, lengths=[1, 3, 2], batch_first=layout)
+        assert reading.values == pytest.approx(hidden[0, 2].tolist())
+
+
+@pytest.mark.parametrize(
+    ("shape", "lengths", "batch_first", "loss"),
+    [
+        ((3, 3, 4), [3, 3, 1], None, None),
+        ((3, 3), [3, 3, 3], False, None),
+        ((3, 3, 4), [5, 5, 5], True, None),
+        ((15, 3), [5, 5, 5], True, None),
+        ((15, 3), [5, 5, 5], True, nn.CrossEntropyLoss()),
+        ((3, 4, 3), [3, 3, 3], False, nn.CrossEntropyLoss()),
+        ((3,), [5, 5, 5], True, nn.CrossEntropyLoss()),
+        ((3, 0), [5, 5, 5], True, None),
+    ],
+)
+def test_no_answer_rather_than_that_of_another_sequence(shape, lengths, batch_first, loss):
+    assert read_answer(torch.zeros(shape), 1, 3, lengths=lengths, batch_first=batch_first, loss=loss) is None
+
+
+def test_as_many_classes_as_sequences_are_no_steps():
+    output = torch.arange(9.0).reshape(3, 3)
+    for batch_first in (True, False, None):
+        assert read_answer(output, 1, 3, lengths=[5, 4, 2], batch_first=batch_first).values == (3.0, 4.0, 5.0)
+    square = read_answer(output, 1, 3, lengths=[3, 3, 3], batch_first=False, loss=nn.CrossEntropyLoss())
+    assert square.values == pytest.approx(torch.softmax(output[1], 0).tolist())
+
+
+@pytest.mark.parametrize(
+    ("shape", "lengths", "where", "caption"),
+    [
+        ((3, 4, 5), LENGTHS, (0, slice(None), 1), "last step"),
+        ((5, 4, 3), LENGTHS, (1, slice(None), 0), "last step"),
+        ((3, 5, 5), LENGTHS, (0, slice(None), 1), "last step"),
+        ((3, 4, 2), LENGTHS, (0, slice(None), 1), "last position"),
+        ((3, 4, 5, 2), LENGTHS, (0, slice(None), 1, 1), "last step"),
+        ((3, 4, 3), [2, 3, 3], (0, slice(None), 1), "last step"),
+        ((5, 4), [5], (4,), "last step"),
+        ((1, 4, 5), [5], (0, slice(None), 4), "last step"),
+    ],
+)
+def test_cross_entropy_has_its_classes_on_the_second_axis(shape, lengths, where, caption):
+    output = torch.randn(shape)
+    reading = read_answer(output, 0, len(lengths), lengths=lengths, batch_first=True, loss=nn.CrossEntropyLoss())
+    assert reading.values == pytest.approx(torch.softmax(output[where], 0).tolist())
+    assert reading.caption.endswith(caption)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        (nn.CrossEntropyLoss(), functional.cross_entropy),
+        (nn.BCEWithLogitsLoss(), functional.binary_cross_entropy_with_logits),
+    ],
+)
+def test_a_functional_loss_says_what_its_module_says(module, function):
+    output = torch.randn(2, 3)
+    told = read_answer(output, 1, 2, loss=module)
+    assert told.limits == (0.0, 1.0)
+    assert read_answer(output, 1, 2, loss=function) == told
+    assert read_answer(output, 1, 2, loss=partial(function, reduction="sum")) == told
+    assert read_answer(output, 1, 2, loss=lambda *given: function(*given).mean()).caption == "raw output"
+
+
+def test_labels_must_be_as_many_as_the_classes():
+    output = torch.randn(2, 3)
+    for loss in (nn.CrossEntropyLoss(), functional.binary_cross_entropy_with_logits):
+        with pytest.raises(ValueError, match=r"2 names, but .* 3 classes"):
+            read_answer(output, 0, 2, loss=loss, labels=["no", "yes"])
+    assert read_answer(output, 0, 2, labels=["no", "yes"]).labels == ("0", "1", "2")
 
 
 def test_a_readout_of_the_persons_own_comes_first():

@@ -1,6 +1,7 @@
 import copy
 import io
 import threading
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -161,6 +162,107 @@ def test_tokens_that_do_not_fit_a_later_call_show_in_the_widget_and_not_in_the_l
     model(*batch)
     assert inspector._page.score._status["state"] == "error"
     assert "tokens hold 1 sequences, the model read 3" in inspector._page.score._status["message"]
+
+
+def test_a_page_that_does_not_paint_asks_for_no_calls(inspect, monkeypatch):
+    model, batch, _ = classifier_and_batch()
+    now = [0.0]
+    monkeypatch.setattr("rnnwidget.recording.model_capture.time.monotonic", lambda: now[0])
+    inspector = inspect(model)
+    inspector._page.score._drawn = 1
+    for _ in range(5):
+        now[0] += 1
+        model(*batch)
+    seen = inspector.recording
+    assert frame_of(inspector)["version"] == 3
+    now[0] += 1
+    model(*batch)
+    assert inspector.recording is seen
+    inspector._page.score._drawn = 3
+    now[0] += 1
+    model(*batch)
+    assert inspector.recording is not seen
+
+
+def test_a_picture_that_takes_long_is_made_less_often(inspect, monkeypatch):
+    model, batch, _ = classifier_and_batch()
+    now = [0.0]
+    monkeypatch.setattr("rnnwidget.recording.model_capture.time.monotonic", lambda: now[0])
+    inspector = inspect(model)
+    take = inspector._probe.take
+    monkeypatch.setattr(inspector._probe, "take", lambda *call: (now.__setitem__(0, now[0] + 1.0), take(*call))[1])
+    model(*batch)
+    seen = inspector.recording
+    now[0] += 8.0
+    model(*batch)
+    assert inspector.recording is seen
+    now[0] += 2.0
+    model(*batch)
+    assert inspector.recording is not seen
+
+
+def test_an_error_from_edits_set_in_python_is_raised_there(inspect):
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
+
+        def forward(self, x):
+            output, (_, cell) = self.lstm(x)
+            if cell.abs().max() > 3:
+                raise ArithmeticError("the cell ran away")
+            return output
+
+    inspector = inspect(Fragile(), inputs=torch.randn(20, 1, 3))
+    with pytest.raises(ArithmeticError, match="ran away"):
+        inspector.edits = [rw.clamp(gate, 1.0) for gate in ("f", "i", "g")]
+    assert inspector._page.score._status["state"] == "error"
+    with pytest.raises(IndexError, match="outside a batch of 1"):
+        inspector.edits = [rw.clamp("f", 1.0, batch=[9])]
+
+
+def test_a_model_run_itself_leaves_a_pending_backward_alone(inspect):
+    class Locked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+            self.rnn = nn.RNN(3, 4)
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, x):
+            return self.norm(self.rnn(x)[0][-1])
+
+    model, x = Locked(), torch.randn(5, 3, 3)
+    inspector = inspect(model, inputs=x)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    pending = model(x)
+    after = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    inspector.edits = [rw.shift("hidden", 1.0)]
+    pending.sum().backward()
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    assert all(torch.equal(buffer, after[name]) for name, buffer in model.named_buffers())
+
+
+def test_outputs_in_mappings_are_kept_as_they_were(inspect):
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, x):
+            return OrderedDict(logits=self.rnn(x)[0][-1])
+
+    model = Named()
+    inspector = inspect(model)
+    output = model(torch.randn(5, 2, 3))
+    expected = output["logits"].detach().clone()
+    output["logits"].data.zero_()
+    assert torch.equal(inspector.output["logits"], expected)
+
+
+def test_no_sequences_are_refused():
+    with pytest.raises(ValueError, match="batch of size 0"):
+        rw.RNNInspector(nn.LSTM(3, 4), inputs=torch.randn(5, 0, 3))
 
 
 def test_a_call_that_cannot_be_recorded_goes_through_and_is_told_of(inspect):

@@ -1,0 +1,37 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from rnnwidget.widgets.gradient_figure import GradientFigure
+
+
+@pytest.fixture
+def figure() -> Iterator[GradientFigure]:
+    made = GradientFigure()
+    yield made
+    made.close()
+
+
+def test_a_layer_says_at_how_many_steps_it_has_no_point(figure):
+    odd = torch.tensor([1.0, torch.nan, torch.inf, 0.0])
+    assert figure.show({"0→": odd, "0←": torch.ones(3)})
+    assert "0→ (not finite at 2 steps, zero at 1 step)<" in figure._names.value
+    assert "0←<" in figure._names.value
+    assert figure.figure.children == (figure._names, figure._plot)
+    np.testing.assert_array_equal(figure._lines.y, [[1, np.nan, np.nan, np.nan], [1, 1, 1, np.nan]])
+
+
+@pytest.mark.parametrize(("value", "told"), [(torch.nan, "not finite"), (torch.inf, "not finite"), (0.0, "zero")])
+def test_without_a_point_the_names_remain_and_the_plot_goes(figure, value, told):
+    assert figure.show({"0→": torch.full((12,), value)})
+    assert f"0→ ({told} at 12 steps)" in figure._names.value
+    assert figure.figure.children == (figure._names,)
+    assert figure.show({"0→": torch.ones(12)})
+    assert figure.figure.children == (figure._names, figure._plot)
+
+
+def test_without_norms_there_is_nothing_to_show(figure):
+    assert not figure.show({})
+    assert not figure.show({"0→": torch.empty(0)})
