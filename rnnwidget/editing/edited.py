@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from rnnwidget.cells.edits import LayerEdits
 from rnnwidget.editing.carrying_out import foldable, run_edited_layer
-from rnnwidget.editing.edits import Edit, edits_of_layer, validated
+from rnnwidget.editing.edits import Edit
+from rnnwidget.editing.targets import edits_of_layer, validated
 from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.fused import FusedCall, LayerOutput
 from rnnwidget.recording.interception import Client, attached

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnnwidget.editing.edited import EditList
-from rnnwidget.editing.edits import Edit, validated
+from rnnwidget.editing.edits import Edit
+from rnnwidget.editing.targets import validated
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin

@@ -11,7 +11,7 @@ import traitlets
 from torch import Tensor, nn
 
 from rnnwidget.editing import Edit
-from rnnwidget.editing.edits import check_batch, validated
+from rnnwidget.editing.targets import check_batch, validated
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
 from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording

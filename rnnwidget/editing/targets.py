@@ -1,0 +1,132 @@
+"""Edits against a model: what they may target, and how they lie over one layer of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rnnwidget.cells.edits import LayerEdits, SiteEdit
+from rnnwidget.editing.edits import Edit
+from rnnwidget.recording.modules import Layer, RecurrentModule
+
+
+def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) -> tuple[Edit, ...]:
+    """Check edits against a model's layers; equal ones count once.
+
+    Raises
+    ------
+    TypeError
+        Something in the list is no edit.
+    KeyError
+        A layer does not exist, or no targeted layer has the site.
+    IndexError
+        A unit is outside every targeted layer.
+    ValueError
+        A tensor does not broadcast to the scope.
+    """
+    layers = [layer for module in modules for layer in module.layers]
+    kept: list[Edit] = []
+    for edit in [edits] if isinstance(edits, Edit) else edits:
+        if isinstance(edit, (list, tuple)):
+            raise TypeError("got a list of edits where an edit is expected: write edited(model, *edits)")
+        if not isinstance(edit, Edit):
+            raise TypeError(
+                f"edits are made with clamp, shift, scale or nudge; got {type(edit).__name__}: {edit!r:.80}"
+            )
+        named = [layer for layer in layers if edit.layer in (None, layer.name)]
+        if not named:
+            known = ", ".join(layer.name for layer in layers)
+            raise KeyError(f"{edit!r}: no layer {edit.layer!r}; the model has {known}")
+        targets = [layer for layer in named if edit.has_site(layer)]
+        if not targets:
+            families = {layer.family.name: layer.family for layer in named}
+            known = "; ".join(
+                f"{name}: {', '.join(family.activations if edit.operation == 'shift' else family.sites)}"
+                for name, family in families.items()
+            )
+            raise KeyError(f"{edit!r}: no targeted layer has that site to {edit.operation}; there are {known}")
+        width = max(layer.width(edit.site) for layer in targets)
+        outside = [unit for unit in edit.units or () if unit >= width]
+        if outside:
+            raise IndexError(f"{edit!r}: units {outside} do not exist; {edit.site!r} has units 0 to {width - 1}")
+        for layer in targets:
+            _check_shape(edit, layer)
+        if edit not in kept:
+            kept.append(edit)
+    return tuple(kept)
+
+
+def check_batch(edits: Sequence[Edit], batch: int) -> None:
+    """IndexError if an edit names a sequence that a batch of this size does not have."""
+    for edit in edits:
+        if edit.batch is not None and max(edit.batch, default=-1) >= batch:
+            raise IndexError(f"{edit!r}: batch index {max(edit.batch)} is outside a batch of {batch}")
+
+
+def edits_of_layer(edits: Sequence[Edit], layer: Layer, steps: int, batch: int, like: Tensor) -> LayerEdits:
+    """The edits that concern one layer, laid out over its call; identities are left out."""
+    return LayerEdits(
+        tuple(
+            laid_out(edit, layer, steps, batch, like)
+            for edit in edits
+            if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity
+        )
+    )
+
+
+def laid_out(edit: Edit, layer: Layer, steps: int, batch: int, like: Tensor) -> SiteEdit:
+    """The edit over ``(time, batch, unit)`` of one layer in a call of so many steps and sequences."""
+    width = layer.width(edit.site)
+    check_batch([edit], batch)
+    wanted = (
+        None if edit.steps is None else _expanded(edit.steps, steps),
+        edit.batch,
+        edit.units,
+    )
+    sizes = (steps, batch, width)
+    value = _in_three_dimensions(torch.as_tensor(edit.value, dtype=like.dtype, device=like.device))
+    mask: Tensor | None = None
+    for dim, (indices, size) in enumerate(zip(wanted, sizes, strict=True)):
+        _check_width(edit, value, dim, size if indices is None else len(indices))
+        if indices is None:
+            continue
+        inside = [(place, index) for place, index in enumerate(indices) if index < size]
+        rows = torch.tensor([index for _, index in inside], dtype=torch.int64, device=like.device)
+        if value.size(dim) != 1:
+            places = torch.tensor([place for place, _ in inside], dtype=torch.int64, device=like.device)
+            full = [*value.shape]
+            full[dim] = size
+            value = value.new_zeros(full).index_copy(dim, rows, value.index_select(dim, places))
+        along = torch.zeros(size, dtype=torch.bool, device=like.device).index_fill(0, rows, value=True)
+        along = along.reshape([size if axis == dim else 1 for axis in range(3)])
+        mask = along if mask is None else mask & along
+    return SiteEdit(edit.site, edit.operation, value, mask)
+
+
+def _check_shape(edit: Edit, layer: Layer) -> None:
+    """ValueError if a tensor value cannot broadcast to the scope, as far as that shows before a call."""
+    if isinstance(edit.value, Tensor):
+        value = _in_three_dimensions(edit.value)
+        for dim, indices in enumerate((edit.steps, edit.batch, edit.units)):
+            if isinstance(indices, tuple):
+                _check_width(edit, value, dim, len(indices))
+        if edit.units is None:
+            _check_width(edit, value, 2, layer.width(edit.site))
+
+
+def _check_width(edit: Edit, value: Tensor, dim: int, size: int) -> None:
+    if value.size(dim) not in (1, size):
+        raise ValueError(
+            f"{edit.operation}({edit.site!r}): a value of shape {tuple(value.shape)} does not broadcast to the "
+            f"scope's {('steps', 'batch', 'units')[dim]}: {size} of them, {value.size(dim)} values"
+        )
+
+
+def _in_three_dimensions(value: Tensor) -> Tensor:
+    return value.reshape((1,) * (3 - value.dim()) + tuple(value.shape))
+
+
+def _expanded(steps: tuple[int, ...] | slice, length: int) -> tuple[int, ...]:
+    return tuple(range(*steps.indices(length))) if isinstance(steps, slice) else steps
