@@ -20,6 +20,20 @@ class Classifier(nn.Module):
         return self.head(torch.cat([hidden[-2], hidden[-1]], dim=-1))
 
 
+class Fragile(nn.Module):
+    """Fails once an edit lets its cell state grow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output, (_, cell) = self.lstm(x)
+        if cell.abs().max() > 3:
+            raise ArithmeticError("the cell ran away")
+        return output
+
+
 def classifier_and_batch() -> tuple[Classifier, tuple[Tensor, Tensor], list[list[str]]]:
     torch.manual_seed(0)
     model = Classifier()

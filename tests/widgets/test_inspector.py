@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import rnnwidget as rw
-from tests.widgets.models import classifier_and_batch
+from tests.widgets.models import Fragile, classifier_and_batch
 
 
 def floats(data: bytes) -> np.ndarray:
@@ -202,17 +202,6 @@ def test_a_picture_that_takes_long_is_made_less_often(inspect, monkeypatch):
 
 
 def test_an_error_from_edits_set_in_python_is_raised_there(inspect):
-    class Fragile(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = nn.LSTM(3, 4)
-
-        def forward(self, x):
-            output, (_, cell) = self.lstm(x)
-            if cell.abs().max() > 3:
-                raise ArithmeticError("the cell ran away")
-            return output
-
     inspector = inspect(Fragile(), inputs=torch.randn(20, 1, 3))
     with pytest.raises(ArithmeticError, match="ran away"):
         inspector.edits = [rw.clamp(gate, 1.0) for gate in ("f", "i", "g")]
@@ -309,17 +298,6 @@ def test_training_is_bit_identical_under_an_inspector_that_drags(inspect):
 
 
 def test_an_error_in_the_model_keeps_the_last_good_picture(inspect):
-    class Fragile(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = nn.LSTM(3, 4)
-
-        def forward(self, x):
-            output, (_, cell) = self.lstm(x)
-            if cell.abs().max() > 3:
-                raise ArithmeticError("the cell ran away")
-            return output
-
     model = Fragile()
     inspector = inspect(model, inputs=torch.randn(20, 1, 3))
     picture = frame_of(inspector)
