@@ -3,9 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rnnwidget.cells import register
 from rnnwidget.editing import Edit, Intervention, InterventionResult, clamp, edited, intervene, nudge, scale, shift
 from rnnwidget.gradients import gradient_flow
-from rnnwidget.recording import LayerRecording, Recording, record
+from rnnwidget.recording import LayerRecording, Recording, load, record
 
 if TYPE_CHECKING:
     from rnnwidget.widgets.inspector import RNNInspector
@@ -24,8 +25,10 @@ __all__ = [
     "edited",
     "gradient_flow",
     "intervene",
+    "load",
     "nudge",
     "record",
+    "register",
     "scale",
     "shift",
 ]

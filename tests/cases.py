@@ -1,5 +1,7 @@
 """Recurrent modules, the sequences they are called on, and hypothesis strategies for both."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +27,8 @@ LETTERS = {
     "relu": {"h": "hidden"},
 }
 PREACTIVATIONS = GATES | {"tanh": ("hidden",), "relu": ("hidden",)}
+MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
@@ -68,6 +72,9 @@ class Case:
     steps: int = 4
     batch: int = 2
     dtype: torch.dtype = torch.float64
+    autocast: torch.dtype | None = None
+    mode: str = "grad"
+    device: str = "cpu"
     seed: int = 0
 
     @cached_property
@@ -90,22 +97,40 @@ class Case:
         with torch.no_grad():
             for parameter in built.parameters():
                 parameter.mul_(1.5)
-        return built.train(self.training)
+        return built.train(self.training).to(self.device)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the numbers are rounded to: autocast leaves float64 as it is."""
+        return self.dtype if self.autocast is None or self.dtype == torch.float64 else self.autocast
+
+    @property
+    def mixes_halves(self) -> bool:
+        """Whether PyTorch would compute partly in one half precision and partly in the other."""
+        return self.dtype in HALVES and self.autocast not in (None, self.dtype)
+
+    @property
+    def derived(self) -> torch.dtype:
+        """The dtype of everything that is not the model's own."""
+        return torch.float32 if self.autocast is not None or self.dtype in HALVES else self.dtype
 
     @property
     def sequences_count(self) -> int:
-        return 1 if self.form == "unbatched" else self.batch
+        if self.form == "unbatched":
+            return 1
+        return max(self.batch, 1) if self.form.startswith("packed") else self.batch
 
     @cached_property
     def sequences(self) -> list[Tensor]:
         generator = torch.Generator().manual_seed(self.seed + 1)
         lengths = [self.steps] * self.sequences_count
         if self.form.startswith("packed"):
-            lengths = torch.randint(1, self.steps + 1, (self.batch,), generator=generator).tolist()
+            lengths = torch.randint(1, self.steps + 1, (self.sequences_count,), generator=generator).tolist()
             lengths[-1] = self.steps
             if self.form == "packed sorted":
                 lengths.sort(reverse=True)
-        return [torch.randn(length, FEATURES, generator=generator, dtype=self.dtype) for length in lengths]
+        drawn = [torch.randn(length, FEATURES, generator=generator, dtype=self.dtype) for length in lengths]
+        return [sequence.to(self.device) for sequence in drawn]
 
     @property
     def width(self) -> int:
@@ -131,6 +156,7 @@ class Case:
             torch.randn(rows, self.sequences_count, self.width_of(name), generator=generator, dtype=self.dtype)
             for name in STATES[self.family]
         ]
+        drawn = [one.to(self.device) for one in drawn]
         return tuple(one if self.given_state else torch.zeros_like(one) for one in drawn)
 
     @cached_property
@@ -141,7 +167,8 @@ class Case:
         elif self.form == "unbatched":
             x = self.sequences[0]
         elif self.batch == 0:
-            x = torch.zeros(*((0, self.steps) if self.batch_first else (self.steps, 0)), FEATURES, dtype=self.dtype)
+            shape = (0, self.steps) if self.batch_first else (self.steps, 0)
+            x = torch.zeros(*shape, FEATURES, dtype=self.dtype, device=self.device)
         else:
             x = torch.stack(self.sequences, dim=0 if self.batch_first else 1)
         if not self.given_state:
@@ -149,11 +176,22 @@ class Case:
         state = tuple(one[:, 0] for one in self.state) if self.form == "unbatched" else self.state
         return x, (state if self.family == "lstm" else state[0])
 
+    @contextlib.contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """The case's grad mode and autocast; grad is what the caller has."""
+        with contextlib.ExitStack() as stack:
+            if self.mode != "grad":
+                stack.enter_context(MODES[self.mode]())
+            if self.autocast is not None:
+                stack.enter_context(torch.autocast(self.device, self.autocast))
+            yield
+
     def call(self, module: nn.Module | None = None) -> tuple[object, tuple[Tensor, ...]]:
         """(output, final states) of the module's own call, always from the same random numbers."""
         called, arguments = module or self.module, self.arguments
         torch.manual_seed(self.seed + 3)
-        output, finals = called(*arguments)
+        with self.surroundings():
+            output, finals = called(*arguments)
         return output, finals if isinstance(finals, tuple) else (finals,)
 
     def output_by_position(self, output: object) -> Tensor:
@@ -187,8 +225,16 @@ class Case:
         return reference.run(self.module, self.sequences, self.state, changes, self.noises)
 
 
+EVERY_PRECISION = {
+    "dtype": st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16]),
+    "autocast": st.sampled_from([None, None, torch.bfloat16, torch.float16]),
+    "mode": st.sampled_from(sorted(MODES)),
+    "batch": st.integers(0, 3),
+}
+
+
 def cases(**fixed: object) -> st.SearchStrategy[Case]:
-    """Modules and calls over the whole range of shapes; ``fixed`` holds some of them."""
+    """Modules and calls over the whole range of shapes, in float64 and grad mode; ``fixed`` holds some of them."""
     ranges = {
         "family": st.sampled_from(["tanh", "relu", "lstm", "gru"]),
         "layers": st.integers(1, 3),
@@ -207,4 +253,4 @@ def cases(**fixed: object) -> st.SearchStrategy[Case]:
     chosen = ranges | {
         name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in fixed.items()
     }
-    return st.builds(Case, **chosen)
+    return st.builds(Case, **chosen).filter(lambda case: not case.mixes_halves)

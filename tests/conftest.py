@@ -8,4 +8,5 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+# Tensors this small gain nothing from a second thread, and crawl when it has to wait for something else.
+torch.set_num_threads(1)

@@ -122,6 +122,27 @@ def run(
     return Reference(layers, inputs, outputs, stacked)
 
 
+def one_step(
+    module: nn.RNNBase, name: str, sequences: Sequence[Tensor], given: Sequence[Tensor], state: tuple[Tensor, ...]
+) -> ReferenceLayer:
+    """One layer with each step taken from the hidden state ``given`` at the step before; a cell state is carried on.
+
+    ``sequences`` and ``given`` are (time, feature) and (time, unit) each; ``state`` is each (sequence, unit).
+    """
+    layer = ReferenceLayer()
+    step_of = _STEPS[module.mode]
+    for b, (read, hidden) in enumerate(zip(sequences, given, strict=True)):
+        reached = tuple(one[b] for one in state)
+        for step in _order(name, len(read)):
+            new = step_of(_Step(module, name, layer, (), b, step, len(read)), read[step], *reached)
+            reached = (hidden[step], *new[1:])
+    return layer
+
+
+def _order(name: str, length: int) -> range:
+    return range(length - 1, -1, -1) if name.endswith("_reverse") else range(length)
+
+
 def _one_sequence(
     module: nn.RNNBase,
     name: str,
@@ -131,10 +152,9 @@ def _one_sequence(
     changes: Sequence[Change],
     sequence: int,
 ) -> tuple[Tensor, ...]:
-    step_of = {"LSTM": _lstm, "GRU": _gru, "RNN_TANH": _rnn, "RNN_RELU": _rnn}[module.mode]
-    order = range(len(read) - 1, -1, -1) if name.endswith("_reverse") else range(len(read))
+    step_of = _STEPS[module.mode]
     outward = state[0]
-    for step in order:
+    for step in _order(name, len(read)):
         at = _Step(module, name, layer, changes, sequence, step, len(read))
         state = step_of(at, read[step], *state)
         outward = layer.keep("outward", sequence, step, len(read), state[0].view_as(state[0]))
@@ -197,3 +217,6 @@ def _gru(at: _Step, x: Tensor, h: Tensor) -> tuple[Tensor]:
 def _rnn(at: _Step, x: Tensor, h: Tensor) -> tuple[Tensor]:
     nonlinearity = torch.tanh if at.module.nonlinearity == "tanh" else torch.relu
     return (at.gate("hidden", nonlinearity, at.both(x, h, 0)),)
+
+
+_STEPS = {"LSTM": _lstm, "GRU": _gru, "RNN_TANH": _rnn, "RNN_RELU": _rnn}

@@ -50,12 +50,16 @@ class TestModels:
 
     def test_a_model_with_no_recurrent_part(self, opened: Callable[[object], object]) -> None:
         model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
-        refuses(lambda: opened(model), ValueError, "no recurrent module", "Linear", "ReLU", "nn.LSTM", "Custom cells")
+        refuses(
+            lambda: opened(model), ValueError, "no recurrent module", "Linear", "ReLU", "nn.LSTM", "rnnwidget.register"
+        )
 
-    @pytest.mark.parametrize("cell", [nn.LSTMCell(3, 4), nn.GRUCell(3, 4), nn.RNNCell(3, 4)])
-    def test_what_is_not_covered_yet_is_named(self, opened: Callable[[object], object], cell: nn.Module) -> None:
-        model = nn.ModuleDict({"deep": nn.ModuleDict({"cell": cell})})
-        refuses(lambda: opened(model), NotImplementedError, "deep.cell", type(cell).__name__)
+    @pytest.mark.filterwarnings("ignore:torch.ao.quantization:DeprecationWarning", "ignore:torch.ao.nn.quantized")
+    @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.LSTMCell, nn.RNNCell])
+    def test_quantised_modules_are_named(self, opened: Callable[[object], object], kind: type[nn.Module]) -> None:
+        model = nn.ModuleDict({"deep": nn.ModuleDict({"rnn": kind(3, 4)})})
+        quantised = torch.ao.quantization.quantize_dynamic(model, {kind}, dtype=torch.qint8)
+        refuses(lambda: opened(quantised), NotImplementedError, "deep.rnn", kind.__name__, "quantised")
 
     @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
     def test_torchscript_is_named(self, opened: Callable[[object], object]) -> None:
@@ -180,8 +184,13 @@ def test_what_only_a_call_can_tell(edit: Callable[[], rw.Edit], error: type[Exce
     assert found(model) == before
 
 
-def test_also_is_not_covered_yet() -> None:
-    refuses(lambda: entered(rw.record(nn.GRU(3, 4), also=["head"])), NotImplementedError, "also")
+def test_also_names_modules_that_exist() -> None:
+    model = Both()
+    before = found(model)
+    refuses(lambda: entered(rw.record(model, also=["head"])), KeyError, "'head'", "'lstm'", "'gru'")
+    refuses(lambda: entered(rw.record(model, also="gru")), TypeError, "list of module paths", "gru")
+    refuses(lambda: entered(rw.record(model, also=[3])), TypeError, "list of module paths")
+    assert found(model) == before
 
 
 def test_no_such_name() -> None:
@@ -205,7 +214,7 @@ def test_equal_scopes_count_once_in_whatever_order() -> None:
 
 
 def test_a_model_without_a_recurrent_module_is_told_what_it_has() -> None:
-    with pytest.raises(ValueError, match=r"found 0: Linear, 1: ReLU\. Custom cells"):
+    with pytest.raises(ValueError, match=r"found 0: Linear, 1: ReLU\. A layer of your own"):
         rw.RNNInspector(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
 
 

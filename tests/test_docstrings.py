@@ -33,7 +33,8 @@ def test_there_are_examples_for_everything_public() -> None:
         assert any(test.examples for test in finder.find(getattr(rnnwidget, name))), name
 
 
-def test_the_readme_runs_and_its_picture_is_there() -> None:
+def test_the_readme_runs_and_its_picture_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

@@ -4,7 +4,8 @@ export interface FoundModule {
   path: string;
   family: string;
   layers: number;
-  units: number;
+  /** Null where only a call can tell. */
+  units: number | null;
   direction: string;
   parameters: number;
 }
@@ -25,7 +26,8 @@ export interface LayerEntry {
   /** The label in full, for a tooltip and a screen reader. */
   title?: string;
   family: string;
-  units: number;
+  /** Null where only a call can tell. */
+  units: number | null;
   nonlinearity?: string;
 }
 

@@ -42,7 +42,7 @@ export class Header {
     const options = layers.map(({ name, label, title, family, units }) => ({
       value: name,
       text: distinct ? label : name,
-      name: `${label} (${title ?? name}, ${family.toUpperCase()}, ${units} units)`,
+      name: `${label} (${title ?? name}, ${familyName(family)}${units === null ? "" : `, ${units} units`})`,
     }));
     this.layers.show(options, layer);
     if (document.activeElement !== this.index) this.index.value = String(sequence + 1);
@@ -76,4 +76,9 @@ export class Header {
     if (valid) this.link.set({ sequence: wanted });
     else if (this.frame) this.index.value = String(this.frame.sequence + 1);
   }
+}
+
+/** PyTorch's own families are acronyms; a registered one goes by the name that a person gave it. */
+function familyName(family: string): string {
+  return ["lstm", "gru", "rnn"].includes(family) ? family.toUpperCase() : family;
 }

@@ -15,7 +15,7 @@ export class WaitingView {
       const texts = [
         path || "(the model itself)",
         family,
-        `${layers} × ${units}`,
+        units === null ? `${layers}` : `${layers} × ${units}`,
         direction,
         parameters.toLocaleString("en"),
       ];

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnwidget.recording.coarse_levels import mean_and_extremes
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -42,8 +44,4 @@ def pooled(matrix: Float[Tensor, "row column"], rows: int, columns: int) -> Pool
     padded = matrix.new_full((height * row_factor, width * column_factor), torch.nan)
     padded[: matrix.size(0), : matrix.size(1)] = matrix
     blocks = padded.reshape(height, row_factor, width, column_factor).transpose(1, 2).flatten(2)
-    missing = torch.isnan(blocks)
-    empty = missing.all(dim=2)
-    low = blocks.masked_fill(missing, torch.inf).amin(dim=2).masked_fill(empty, torch.nan)
-    high = blocks.masked_fill(missing, -torch.inf).amax(dim=2).masked_fill(empty, torch.nan)
-    return Pooled(blocks.nanmean(dim=2), low, high, row_factor, column_factor)
+    return Pooled(*mean_and_extremes(blocks, dim=2), row_factor, column_factor)

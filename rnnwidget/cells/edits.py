@@ -33,12 +33,12 @@ class SiteEdit:
             mask = flip(mask)
         return replace(self, value=value, mask=mask)
 
-    def at(self, step: int) -> SiteEdit:
-        """The part of the edit that falls on one step."""
-        value = self.value[step : step + 1] if self.value.size(0) > 1 else self.value
+    def between(self, start: int, stop: int) -> SiteEdit:
+        """The part of the edit that falls on some steps."""
+        value = self.value[start:stop] if self.value.size(0) > 1 else self.value
         mask = self.mask
         if mask is not None and mask.size(0) > 1:
-            mask = mask[step : step + 1]
+            mask = mask[start:stop]
         return replace(self, value=value, mask=mask)
 
     def __call__(self, tensor: Shaped[Tensor, "time batch unit"]) -> Shaped[Tensor, "time batch unit"]:
@@ -100,8 +100,13 @@ class LayerEdits:
             activation = edit.derivative(activation)
         return activation
 
+    def between(self, start: int, stop: int) -> LayerEdits:
+        """What falls on some steps."""
+        return LayerEdits(tuple(edit.between(start, stop) for edit in self.edits))
+
     def at(self, step: int) -> LayerEdits:
-        return LayerEdits(tuple(edit.at(step) for edit in self.edits))
+        """What falls on one step."""
+        return self.between(step, step + 1)
 
     def reordered(self, flip: Callable[[Tensor], Tensor]) -> LayerEdits:
         return LayerEdits(tuple(edit.reordered(flip) for edit in self.edits))

@@ -6,59 +6,61 @@ h ← (1 − z) ⊙ n + z ⊙ h (Cho et al. 2014, with the reset gate applied af
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.family import (
-    Activation,
-    Arrivals,
-    Family,
-    LayerRun,
-    Quantities,
-    activate_in_place,
-    affine,
-    gate_chunks,
-    register,
-)
+from rnnwidget.cells.activations import Activation
+from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
+from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine, recurrent_part
 
 
-class GRU(Family):
+class GRU(MatrixFamily):
     """The family ``"gru"``."""
 
     name = "gru"
     gates = ("reset_gate", "update_gate", "candidate")
     states = ("hidden",)
-    letters: ClassVar[dict[str, str]] = {"reset_gate": "r", "update_gate": "z", "candidate": "n", "hidden": "h"}
+    letters = MappingProxyType({"reset_gate": "r", "update_gate": "z", "candidate": "n", "hidden": "h"})
 
     @property
     def activations(self) -> dict[str, Activation]:
         return {"reset_gate": "sigmoid", "update_gate": "sigmoid", "candidate": "tanh"}
 
-    def preactivations(self, run: LayerRun) -> Quantities:
-        from_input = gate_chunks(affine(run.inputs, run.weights.input_hidden, run.weights.input_bias), self.gates)
-        from_hidden = gate_chunks(affine(run.previous, run.weights.hidden_hidden, run.weights.hidden_bias), self.gates)
-        found = {
-            site: run.edits.before(site, from_input[site] + from_hidden[site]) for site in ("reset_gate", "update_gate")
-        }
-        reset = run.edits.after("reset_gate", torch.sigmoid(found["reset_gate"]))
-        candidate = from_input["candidate"] + reset * from_hidden["candidate"]
-        return found | {"candidate": run.edits.before("candidate", candidate)}
+    def preactivation(self, run: LayerRun, site: str, get: Get) -> Tensor:
+        rows = self.rows(run, site)
+        if site != "candidate":
+            return run.edits.before(site, recurrent_affine(run, rows))
+        from_input = affine(run.inputs, rows.input_hidden, rows.input_bias)
+        from_hidden = recurrent_part(run, rows)
+        return run.edits.before(site, self._candidate(from_input, get("reset_gate"), from_hidden))
 
-    def quantities(self, run: LayerRun) -> Quantities:
-        preactivations = self.preactivations(run)
-        found = {
-            site: run.edits.after(site, activate_in_place(kind, preactivations[site]))
-            for site, kind in self.activations.items()
-        }
-        update = found["update_gate"]
-        hidden = torch.lerp(found["candidate"], run.previous, update)
-        return found | {"hidden": run.edits.after("hidden", hidden)}
+    def _candidate(self, from_input: Tensor, reset: Tensor, from_hidden: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return torch.addcmul(from_input, reset, from_hidden)
+        return from_input.addcmul_(reset, from_hidden)
+
+    def compute(self, run: LayerRun, site: str, get: Get) -> Tensor:
+        if site == "hidden":
+            hidden = torch.lerp(get("candidate"), run.previous, get("update_gate"))
+            return run.edits.after("hidden", hidden)
+        return self.activated(run, site, self.preactivation(run, site, get))
+
+    def all_gates(self, run: LayerRun) -> Quantities:
+        weights = run.matrices
+        from_input = by_gate(affine(run.inputs, weights.input_hidden, weights.input_bias), self.gates)
+        from_hidden = by_gate(recurrent_part(run, weights), self.gates)
+        known: Quantities = {}
+        for site in ("reset_gate", "update_gate"):
+            known[site] = self.activated(run, site, run.edits.before(site, from_input[site] + from_hidden[site]))
+        candidate = self._candidate(from_input["candidate"], known["reset_gate"], from_hidden["candidate"])
+        known["candidate"] = self.activated(run, "candidate", run.edits.before("candidate", candidate))
+        return known
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:
         reset, update, candidate = (quantities[gate] for gate in self.gates)
-        recurrent = gate_chunks(affine(run.previous, run.weights.hidden_hidden, run.weights.hidden_bias), self.gates)
+        recurrent = by_gate(recurrent_part(run, run.matrices), self.gates)
         slopes = self.slopes(run, quantities)
         through_hidden = run.edits.derivative("hidden", torch.ones_like(arrivals.hidden))
         to_update = (run.previous - candidate) * slopes["update_gate"]
@@ -74,11 +76,11 @@ class GRU(Family):
             at_candidate = computed * to_candidate[step]
             at_reset, at_update = at_candidate * to_reset[step], computed * to_update[step]
             recurrent_row = torch.cat([at_reset, at_update, at_candidate * reset[step]], dim=-1)
-            carry = computed * update[step] + recurrent_row @ run.weights.hidden_hidden
+            carry = computed * update[step] + recurrent_row @ run.matrices.hidden_hidden
             totals[step], stacked[step] = total, torch.cat([at_reset, at_update, at_candidate], dim=-1)
 
-        gradients = {f"preactivation:{site}": chunk for site, chunk in gate_chunks(stacked, self.gates).items()}
-        return gradients | {"hidden": totals}, stacked @ run.weights.input_hidden
+        gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
+        return gradients | {"hidden": totals}, stacked @ run.matrices.input_hidden
 
 
-gru = register(GRU())
+gru = GRU()

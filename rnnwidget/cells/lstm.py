@@ -6,59 +6,59 @@ projection h ← W_hr h (Hochreiter & Schmidhuber 1997; Gers et al. 2000; projec
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.family import (
-    Activation,
-    Arrivals,
-    Family,
-    LayerRun,
-    Quantities,
-    activate_in_place,
-    affine,
-    gate_chunks,
-    recurrent_affine,
-    register,
-)
+from rnnwidget.cells.activations import Activation
+from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
+from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine
+from rnnwidget.cells.linear_scan import edited_scan, scan_in_place
 
 
-class LSTM(Family):
+class LSTM(MatrixFamily):
     """The family ``"lstm"``."""
 
     name = "lstm"
     gates = ("input_gate", "forget_gate", "candidate", "output_gate")
     states = ("hidden", "cell")
-    letters: ClassVar[dict[str, str]] = {
-        "input_gate": "i",
-        "forget_gate": "f",
-        "candidate": "g",
-        "output_gate": "o",
-        "hidden": "h",
-        "cell": "c",
-    }
+    letters = MappingProxyType(
+        {
+            "input_gate": "i",
+            "forget_gate": "f",
+            "candidate": "g",
+            "output_gate": "o",
+            "hidden": "h",
+            "cell": "c",
+        }
+    )
 
     @property
     def activations(self) -> dict[str, Activation]:
         return {"input_gate": "sigmoid", "forget_gate": "sigmoid", "candidate": "tanh", "output_gate": "sigmoid"}
 
-    def preactivations(self, run: LayerRun) -> Quantities:
-        chunks = gate_chunks(recurrent_affine(run), self.gates)
-        return {site: run.edits.before(site, chunk) for site, chunk in chunks.items()}
+    def compute(self, run: LayerRun, site: str, get: Get) -> Tensor:
+        match site:
+            case "cell":
+                return self._cell(run, get)
+            case "hidden":
+                hidden = get("output_gate") * torch.tanh(get("cell"))
+                if run.matrices.projection is not None:
+                    hidden = affine(hidden, run.matrices.projection, None)
+                return run.edits.after("hidden", hidden)
+            case _:
+                return self.activated(run, site, self.preactivation(run, site, get))
 
-    def quantities(self, run: LayerRun) -> Quantities:
-        preactivations = self.preactivations(run)
-        found = {
-            site: run.edits.after(site, activate_in_place(kind, preactivations[site]))
-            for site, kind in self.activations.items()
-        }
-        cell = _scan_cell(run, found["input_gate"] * found["candidate"], found["forget_gate"])
-        hidden = found["output_gate"] * torch.tanh(cell)
-        if run.weights.projection is not None:
-            hidden = affine(hidden, run.weights.projection, None)
-        return found | {"hidden": run.edits.after("hidden", hidden), "cell": cell}
+    def _cell(self, run: LayerRun, get: Get) -> Tensor:
+        written, keep = get("input_gate") * get("candidate"), get("forget_gate")
+        if any(edit.site == "cell" for edit in run.edits.edits) or torch.is_grad_enabled():
+            return edited_scan(keep, written, run.initial[1], run.edits, "cell")
+        return scan_in_place(keep, written, run.initial[1])
+
+    def all_gates(self, run: LayerRun) -> Quantities:
+        stacked = by_gate(recurrent_affine(run, run.matrices), self.gates)
+        return {site: self.activated(run, site, run.edits.before(site, rows)) for site, rows in stacked.items()}
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:
         input_gate, forget_gate, candidate, output_gate = (quantities[gate] for gate in self.gates)
@@ -85,35 +85,18 @@ class LSTM(Family):
         for step in range(cell.size(0) - 1, -1, -1):
             hidden_total = arrivals.hidden[step] + hidden_carry
             memory = hidden_total * through_hidden[step]
-            if run.weights.projection is not None:
-                memory = memory @ run.weights.projection
+            if run.matrices.projection is not None:
+                memory = memory @ run.matrices.projection
             cell_total = cell_carry + memory * into_cell[step]
-            if arrivals.cell is not None:
-                cell_total = cell_total + arrivals.cell[step]
+            if arrivals.carried:
+                cell_total = cell_total + arrivals.carried[0][step]
             computed = cell_total * through_cell[step]
             row = torch.cat([computed.repeat(1, 3) * from_cell[step], memory * from_memory[step]], dim=-1)
-            hidden_carry, cell_carry = row @ run.weights.hidden_hidden, computed * forget_gate[step]
+            hidden_carry, cell_carry = row @ run.matrices.hidden_hidden, computed * forget_gate[step]
             hidden_totals[step], cell_totals[step], stacked[step] = hidden_total, cell_total, row
 
-        gradients = {f"preactivation:{site}": chunk for site, chunk in gate_chunks(stacked, self.gates).items()}
-        return gradients | {"hidden": hidden_totals, "cell": cell_totals}, stacked @ run.weights.input_hidden
+        gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
+        return gradients | {"hidden": hidden_totals, "cell": cell_totals}, stacked @ run.matrices.input_hidden
 
 
-def _scan_cell(run: LayerRun, written: Tensor, forget_gate: Tensor) -> Tensor:
-    """c_t = f_t c_{t−1} + (i g)_t, the one recurrence that the fused kernel does not hand out; may overwrite i g."""
-    cell = run.initial[1]
-    edited = any(edit.site == "cell" for edit in run.edits.edits)
-    if not edited and not torch.is_grad_enabled():
-        for forget, write in zip(forget_gate.unbind(0), written.unbind(0), strict=True):
-            cell = write.addcmul_(forget, cell)
-        return written
-    cells = []
-    for step, (forget, write) in enumerate(zip(forget_gate.unbind(0), written.unbind(0), strict=True)):
-        cell = torch.addcmul(write, forget, cell)
-        if edited:
-            cell = run.edits.at(step).after("cell", cell.unsqueeze(0)).squeeze(0)
-        cells.append(cell)
-    return torch.stack(cells) if cells else torch.empty_like(written)
-
-
-lstm = register(LSTM())
+lstm = LSTM()

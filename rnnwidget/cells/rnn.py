@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.family import (
-    Activation,
-    Arrivals,
-    Family,
-    LayerRun,
-    Quantities,
-    activate,
-    activate_in_place,
-    recurrent_affine,
-    register,
-    slope,
-)
+from rnnwidget.cells.activations import Activation, activate, slope
+from rnnwidget.cells.family import Get, MatrixFamily, Quantities
+from rnnwidget.cells.layer_run import Arrivals, LayerRun
 
 
-class RNN(Family):
+class RNN(MatrixFamily):
     """The family ``"rnn"``; its one site behind a nonlinearity is the hidden state itself."""
 
     name = "rnn"
     gates = ()
     states = ("hidden",)
-    letters: ClassVar[dict[str, str]] = {"hidden": "h"}
+    letters = MappingProxyType({"hidden": "h"})
 
     def __init__(self, nonlinearity: Activation = "tanh") -> None:
         self.nonlinearity: Activation = nonlinearity
@@ -36,12 +27,8 @@ class RNN(Family):
     def activations(self) -> dict[str, Activation]:
         return {"hidden": self.nonlinearity}
 
-    def preactivations(self, run: LayerRun) -> Quantities:
-        return {"hidden": run.edits.before("hidden", recurrent_affine(run))}
-
-    def quantities(self, run: LayerRun) -> Quantities:
-        hidden = activate_in_place(self.nonlinearity, self.preactivations(run)["hidden"])
-        return {"hidden": run.edits.after("hidden", hidden)}
+    def compute(self, run: LayerRun, site: str, get: Get) -> Tensor:
+        return self.activated(run, site, self.preactivation(run, site, get))
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:
         hidden = quantities["hidden"]
@@ -54,10 +41,10 @@ class RNN(Family):
         for step in range(hidden.size(0) - 1, -1, -1):
             total = arrivals.hidden[step] + carry
             row = total * through[step]
-            carry = row @ run.weights.hidden_hidden
+            carry = row @ run.matrices.hidden_hidden
             totals[step], rows[step] = total, row
-        return {"hidden": totals, "preactivation:hidden": rows}, rows @ run.weights.input_hidden
+        return {"hidden": totals, "preactivation:hidden": rows}, rows @ run.matrices.input_hidden
 
 
-rnn = register(RNN())
+rnn = RNN()
 rnn_relu = RNN("relu")

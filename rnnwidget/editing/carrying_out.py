@@ -11,22 +11,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rnnwidget.cells.activations import RANGES, Activation
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits, SiteEdit
-from rnnwidget.cells.family import RANGES, Activation, Family, LayerRun, LayerWeights
-from rnnwidget.recording.fused import FusedCall, LayerOutput
+from rnnwidget.cells.family import Family
+from rnnwidget.cells.layer_run import LayerRun, LayerWeights
+from rnnwidget.recording.clients import autocast_of
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, Weights
 
 
 def run_edited_layer(
-    call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
+    call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
 ) -> LayerOutput:
     """Run one layer under ``edits``, one for each direction; a direction is stepped only if it must be."""
-    stepped = [of_side.stepped or not foldable(call.family, of_side) for of_side in edits]
+    stepped = [of_side.stepped or not foldable(call, of_side) for of_side in edits]
     if all(stepped):
         return _stepped(call, index, inputs, initial, edits)
     kept = tuple(NO_EDITS if steps else of_side for steps, of_side in zip(stepped, edits, strict=True))
-    weights = call.weights[index]
+    weights: tuple[Weights, ...] = call.weights[index]
     if any(kept):
-        weights = tuple(folded(call.family, side, of_side) for side, of_side in zip(weights, kept, strict=True))
+        matrices = [side for side in weights if isinstance(side, LayerWeights)]
+        weights = tuple(folded(call.family, side, of_side) for side, of_side in zip(matrices, kept, strict=True))
     layer = call.run_layer(weights, inputs, initial)
     clamped = any(edit.operation == "clamp" for of_side in kept for edit in of_side.edits)
     if clamped and not bool(torch.isfinite(layer.output).all()):
@@ -37,9 +41,11 @@ def run_edited_layer(
     return _joined(stepped, _stepped(call, index, inputs, initial, edits), layer)
 
 
-def foldable(family: Family, edits: LayerEdits) -> bool:
+def foldable(call: RecurrentCall, edits: LayerEdits) -> bool:
     """Whether every edit can be carried out by other weights."""
-    return all(_edit_foldable(family, edit) for edit in edits.edits)
+    if call.form == "module":
+        return not edits.edits
+    return all(_edit_foldable(call.family, edit) for edit in edits.edits)
 
 
 def _joined(stepped: list[bool], by_step: LayerOutput, fused: LayerOutput) -> LayerOutput:
@@ -104,15 +110,20 @@ def _inverse(activation: Activation, value: Tensor) -> Tensor:
             return torch.logit(value.double()).to(value.dtype)
         case "tanh":
             return torch.atanh(value.double()).to(value.dtype)
-        case "relu":
+        case "relu" | "identity":
             return value
 
 
 def _stepped(
-    call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
+    call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
 ) -> LayerOutput:
     layout = call.layout
     read = layout.to_time_first(inputs)
+    if call.form != "module" and autocast_of(read.device.type) is not None:
+        # What autocast casts inside a kernel, it would cast operation by operation here.
+        with torch.autocast(read.device.type, enabled=False):
+            like = next(side for side in call.weights[index] if isinstance(side, LayerWeights)).input_hidden
+            return _stepped(call, index, inputs.to(like), tuple(state.to(like) for state in initial), edits)
     live = layout.live(read.device)
     outputs: list[Tensor] = []
     finals: list[tuple[Tensor, ...]] = []
@@ -122,8 +133,9 @@ def _stepped(
         ordered = of_side.reordered(layout.flipped) if reverse else of_side
         states = tuple(layout.to_user_order(state[side], dim=0) for state in initial)
         hidden: list[Tensor] = []
+        none = states[0].new_empty(0, *states[0].shape)
         for step in range(layout.steps):
-            run = LayerRun(sequence[step : step + 1], states[0].unsqueeze(0), states, weights, ordered.at(step))
+            run = LayerRun(sequence[step : step + 1], states, none, weights, ordered.at(step))
             found = call.family.quantities(run)
             reached = tuple(found[name][0] for name in call.family.states)
             hidden.append(reached[0])

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.cells.edits import LayerEdits
 from rnnwidget.editing.carrying_out import foldable, run_edited_layer
 from rnnwidget.editing.edits import Edit
 from rnnwidget.editing.targets import edits_of_layer, validated
+from rnnwidget.recording.clients import Client
 from rnnwidget.recording.continuation import HandedOut
-from rnnwidget.recording.fused import FusedCall, LayerOutput
-from rnnwidget.recording.interception import Client, attached
+from rnnwidget.recording.interception import attached
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 
 class EditList:
@@ -29,33 +31,58 @@ class EditList:
         self.edits = tuple(edits)
         self.stepped = set(stepped)
         self._handed_out = HandedOut()
+        self._steps_done: dict[nn.Module, int] = {}
+        self._begun_at: dict[object, tuple[int, object]] = {}
 
-    def begin(self, module: RecurrentModule, call: FusedCall) -> None:
-        """NotImplementedError if steps are counted in a call that goes on from the last one."""
-        timed = next((edit for edit in self.edits if edit.steps is not None), None)
-        if timed is not None and self._handed_out.is_continued_by(module.module, call):
-            raise NotImplementedError(
-                f"{timed!r}: {module.path or type(module.module).__name__} was called with the state that its last "
-                "call handed out, and steps are not counted along such calls yet; edit all steps"
-            )
+    def begin(
+        self, module: RecurrentModule, given: tuple[Tensor, ...], sequence: object, *, again: bool = False
+    ) -> None:
+        """Steps count on where a call goes on from the state that its module handed out last.
 
-    def end(self, module: RecurrentModule, result: tuple[Tensor, ...]) -> None:
+        Activation checkpointing makes a call ``again`` in a backward, with the same memory: it gets the same steps.
+        """
+        place = (module.module, *(tensor.data_ptr() for tensor in (*given, *_tensors_of(sequence))))
+        if again:
+            self._steps_done[module.module], _ = self._begun_at.get(place, (0, None))
+            return
+        if not self._handed_out.is_continued_by(module.module, given):
+            self._steps_done[module.module] = 0
+        if any(edit.steps is not None for edit in self.edits):
+            # Held, so that the memory is not used again for another call's.
+            self._begun_at[place] = self._steps_done[module.module], (given, sequence)
+
+    def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
         """Remember the states that a call handed out."""
-        self._handed_out.keep(module.module, result[1:])
+        self._handed_out.keep(module.module, states)
 
-    def layer_edits(self, layer: Layer, call: FusedCall) -> LayerEdits:
-        """The edits of one layer, laid out over a call."""
-        like = call.weights[0][0].hidden_hidden
-        edits = edits_of_layer(self.edits, layer, call.layout.steps, call.layout.batch, like)
-        if not foldable(call.family, edits):
+    def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
+        """The edits of each layer, laid out over a call."""
+        done = self._steps_done.get(module.module, 0)
+        self._steps_done[module.module] = done + call.layout.steps
+        return tuple(self._layer_edits(layer, call, done) for layer in module.layers)
+
+    def _layer_edits(self, layer: Layer, call: RecurrentCall, done: int) -> LayerEdits:
+        edits = edits_of_layer(self.edits, layer, call, done)
+        if not foldable(call, edits):
             self.stepped.add(layer.name)
         return replace(edits, stepped=layer.name in self.stepped)
 
     def run_layer(
-        self, call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
+        self,
+        call: RecurrentCall,
+        index: int,
+        inputs: Tensor,
+        initial: tuple[Tensor, ...],
+        edits: tuple[LayerEdits, ...],
     ) -> LayerOutput:
         """Run one layer under edits."""
         return run_edited_layer(call, index, inputs, initial, edits)
+
+
+def _tensors_of(sequence: object) -> tuple[Tensor, ...]:
+    if isinstance(sequence, PackedSequence):
+        return (sequence.data,)
+    return (sequence,) if isinstance(sequence, Tensor) else ()
 
 
 @contextlib.contextmanager

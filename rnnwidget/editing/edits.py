@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnwidget.cells import gru, lstm, rnn
+from rnnwidget.cells import families, gru, lstm
+from rnnwidget.cells.activations import RANGES
 from rnnwidget.cells.edits import Operation
-from rnnwidget.cells.family import RANGES
 from rnnwidget.recording.modules import Layer
 
 Value = float | int | Tensor
 Indices = int | slice | Iterable[int] | None
 
-_SITE_OF_LETTER = {letter: site for family in (lstm, gru, rnn) for site, letter in family.letters.items()}
 _BOUNDS = {site: RANGES[activation] for family in (lstm, gru) for site, activation in family.activations.items()}
 
 
@@ -198,9 +197,11 @@ def _edit(
 ) -> Edit:
     if not isinstance(site, str):
         raise TypeError(f"site must be a name such as 'forget_gate', got {type(site).__name__}: {site!r:.80}")
-    full = _SITE_OF_LETTER.get(site, site)
-    if full not in _SITE_OF_LETTER.values():
-        raise KeyError(f"no site {site!r}; sites are {', '.join(dict.fromkeys(_SITE_OF_LETTER.values()))}")
+    site_of_letter = {letter: known for family in reversed(families()) for known, letter in family.letters.items()}
+    sites = list(dict.fromkeys(known for family in families() for known in family.sites))
+    full = site if site in sites else site_of_letter.get(site, site)
+    if full not in sites:
+        raise KeyError(f"no site {site!r}; sites are {', '.join(sites)}")
     if layer is not None and not isinstance(layer, str):
         raise TypeError(f"layer must be a layer's name or None, got {type(layer).__name__}: {layer!r:.80}")
     if isinstance(value, Tensor):
@@ -246,9 +247,9 @@ def _valid_slice(steps: slice) -> bool:
 
 
 def _indices(what: str, given: Any) -> tuple[int, ...]:
-    listed = [given] if isinstance(given, int) and not isinstance(given, bool) else given
-    if isinstance(listed, Tensor):
-        listed = listed.tolist()
+    listed: Any = given.tolist() if isinstance(given, Tensor) else given
+    if hasattr(listed, "__index__") and not isinstance(listed, bool):
+        listed = [listed]
     try:
         found = [operator.index(item) for item in listed if not isinstance(item, bool)]
         booleans = any(isinstance(item, bool) for item in listed)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rnnwidget.cells.activations import RANGES
 from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.editing.edits import Edit
 from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.recurrent_call import RecurrentCall
 
 
 def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) -> tuple[Edit, ...]:
@@ -47,15 +49,33 @@ def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) 
                 for name, family in families.items()
             )
             raise KeyError(f"{edit!r}: no targeted layer has that site to {edit.operation}; there are {known}")
-        width = max(layer.width(edit.site) for layer in targets)
-        outside = [unit for unit in edit.units or () if unit >= width]
-        if outside:
-            raise IndexError(f"{edit!r}: units {outside} do not exist; {edit.site!r} has units 0 to {width - 1}")
+        widths = [layer.width(edit.site) for layer in targets]
+        if None not in widths:
+            _check_units(edit, max(width for width in widths if width is not None))
+        _check_range(edit, targets)
         for layer in targets:
             _check_shape(edit, layer)
         if edit not in kept:
             kept.append(edit)
     return tuple(kept)
+
+
+def _check_units(edit: Edit, width: int) -> None:
+    outside = [unit for unit in edit.units or () if unit >= width]
+    if outside:
+        raise IndexError(f"{edit!r}: units {outside} do not exist; {edit.site!r} has units 0 to {width - 1}")
+
+
+def _check_range(edit: Edit, targets: Sequence[Layer]) -> None:
+    """ValueError if a clamp asks of a gate what its nonlinearity never gives, in every layer that has it."""
+    gated = [layer.family for layer in targets if edit.site in layer.family.gates]
+    if edit.operation != "clamp" or len(gated) < len(targets):
+        return
+    ranges = [RANGES[family.activations[edit.site]] for family in gated]
+    values = torch.as_tensor(edit.value)
+    if not any(bool(((values >= low) & (values <= high)).all()) for low, high in ranges):
+        allowed = " or ".join(f"[{low:g}, {high:g}]" for low, high in dict.fromkeys(ranges))
+        raise ValueError(f"{edit!r}: a {edit.site.replace('_', ' ')} lies in {allowed}")
 
 
 def check_batch(edits: Sequence[Edit], batch: int) -> None:
@@ -65,30 +85,37 @@ def check_batch(edits: Sequence[Edit], batch: int) -> None:
             raise IndexError(f"{edit!r}: batch index {max(edit.batch)} is outside a batch of {batch}")
 
 
-def edits_of_layer(edits: Sequence[Edit], layer: Layer, steps: int, batch: int, like: Tensor) -> LayerEdits:
-    """The edits that concern one layer, laid out over its call; identities are left out."""
+def edits_of_layer(edits: Sequence[Edit], layer: Layer, call: RecurrentCall, done: int = 0) -> LayerEdits:
+    """The edits that concern one layer, laid out over its call, ``done`` steps after the first; no identities."""
     return LayerEdits(
         tuple(
-            laid_out(edit, layer, steps, batch, like)
+            laid_out(edit, layer, call, done)
             for edit in edits
             if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity
         )
     )
 
 
-def laid_out(edit: Edit, layer: Layer, steps: int, batch: int, like: Tensor) -> SiteEdit:
-    """The edit over ``(time, batch, unit)`` of one layer in a call of so many steps and sequences."""
-    width = layer.width(edit.site)
+def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, done: int = 0) -> SiteEdit:
+    """The edit over ``(time, batch, unit)`` of one layer in a call that begins ``done`` steps after the first."""
+    like = call.initial[0]
+    steps, batch, width = call.layout.steps, call.layout.batch, layer.width(edit.site)
+    if width is None:
+        width = call.initial[layer.family.states.index(edit.site) if edit.site in layer.family.states else 0].size(-1)
+        _check_units(edit, width)
     check_batch([edit], batch)
     wanted = (
-        None if edit.steps is None else _expanded(edit.steps, steps),
+        None if edit.steps is None else _expanded(edit.steps, done + steps),
         edit.batch,
         edit.units,
     )
-    sizes = (steps, batch, width)
+    sizes = (done + steps, batch, width)
     value = _in_three_dimensions(torch.as_tensor(edit.value, dtype=like.dtype, device=like.device))
     mask: Tensor | None = None
     for dim, (indices, size) in enumerate(zip(wanted, sizes, strict=True)):
+        growing = dim == 0 and not isinstance(edit.steps, tuple) and (done > 0 or steps == 1)
+        if growing:
+            value = _so_far(edit, value, size if indices is None else len(indices))
         _check_width(edit, value, dim, size if indices is None else len(indices))
         if indices is None:
             continue
@@ -102,7 +129,16 @@ def laid_out(edit: Edit, layer: Layer, steps: int, batch: int, like: Tensor) -> 
         along = torch.zeros(size, dtype=torch.bool, device=like.device).index_fill(0, rows, value=True)
         along = along.reshape([size if axis == dim else 1 for axis in range(3)])
         mask = along if mask is None else mask & along
-    return SiteEdit(edit.site, edit.operation, value, mask)
+    return SiteEdit(edit.site, edit.operation, value, mask).between(done, done + steps)
+
+
+def _so_far(edit: Edit, value: Tensor, reached: int) -> Tensor:
+    """The part of a value with a number for each step that a loop has reached; nobody knows yet how long it goes on."""
+    if 1 < value.size(0) < reached:
+        raise ValueError(
+            f"{edit.operation}({edit.site!r}): the value has {value.size(0)} steps, the loop has come to step {reached}"
+        )
+    return value[: max(reached, 1)]
 
 
 def _check_shape(edit: Edit, layer: Layer) -> None:
@@ -112,8 +148,9 @@ def _check_shape(edit: Edit, layer: Layer) -> None:
         for dim, indices in enumerate((edit.steps, edit.batch, edit.units)):
             if isinstance(indices, tuple):
                 _check_width(edit, value, dim, len(indices))
-        if edit.units is None:
-            _check_width(edit, value, 2, layer.width(edit.site))
+        width = layer.width(edit.site)
+        if edit.units is None and width is not None:
+            _check_width(edit, value, 2, width)
 
 
 def _check_width(edit: Edit, value: Tensor, dim: int, size: int) -> None:

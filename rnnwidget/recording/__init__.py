@@ -1,6 +1,9 @@
 """From a running model to a recording of its states and gates."""
 
+from rnnwidget.recording.layer_recording import LayerRecording
+from rnnwidget.recording.loading import load
 from rnnwidget.recording.record import record
-from rnnwidget.recording.recording import LayerRecording, Recording
+from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.stored_format import RecordingFileError
 
-__all__ = ["LayerRecording", "Recording", "record"]
+__all__ = ["LayerRecording", "Recording", "RecordingFileError", "load", "record"]

@@ -2,29 +2,71 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor, nn
 
-from rnnwidget.recording.fused import FusedCall
+
+@dataclass(frozen=True)
+class _Kept:
+    """A state that was handed out, held so that its memory is not used again meanwhile.
+
+    Inference tensors have no version: their values are kept.
+    """
+
+    tensor: Tensor
+    version: int | None
+    had_graph: bool
+    values: Tensor | None
+
+    def is_given_back_as(self, given: Tensor) -> bool:
+        return (
+            given.numel() > 0
+            and _layout(given) == _layout(self.tensor)
+            and given.data_ptr() == self.tensor.data_ptr()
+            and _version(given) == self.version
+            and (self.values is None or torch.equal(given.reshape(-1), self.values.reshape(-1)))
+        )
 
 
 class HandedOut:
-    """The final states that modules gave last, held so that their memory is not used again meanwhile."""
+    """The final states that modules gave last."""
 
     def __init__(self) -> None:
-        self._states: dict[nn.Module, list[tuple[Tensor, int | None]]] = {}
+        self._states: weakref.WeakKeyDictionary[nn.Module, tuple[_Kept, ...]] = weakref.WeakKeyDictionary()
 
-    def is_continued_by(self, module: nn.Module, call: FusedCall) -> bool:
-        """Whether a state handed in shares storage and version with the one handed out."""
-        return any(
-            given.numel() > 0
-            and given.untyped_storage().data_ptr() == kept.untyped_storage().data_ptr()
-            and _version(given) == version
-            for given, (kept, version) in zip(call.initial, self._states.get(module, ()), strict=False)
+    def is_continued_by(self, module: nn.Module, given: tuple[Tensor, ...]) -> bool:
+        """Whether the states handed in share storage and version with those handed out."""
+        kept = self._states.get(module, ())
+        return len(kept) == len(given) > 0 and all(
+            state.is_given_back_as(tensor) for state, tensor in zip(kept, given, strict=True)
         )
 
-    def keep(self, module: nn.Module, finals: tuple[Tensor, ...]) -> None:
+    def is_cut_by(self, module: nn.Module, given: tuple[Tensor, ...]) -> bool:
+        """Whether states that had a graph come back without one: truncated backpropagation through time."""
+        return any(
+            state.had_graph and not tensor.requires_grad
+            for state, tensor in zip(self._states.get(module, ()), given, strict=True)
+        )
+
+    def keep(self, module: nn.Module, states: tuple[Tensor, ...]) -> None:
         """Remember what a call has handed out."""
-        self._states[module] = [(state.detach(), _version(state)) for state in finals]
+        self._states[module] = tuple(
+            _Kept(
+                state.detach(),
+                _version(state),
+                state.grad_fn is not None,
+                state.clone() if state.is_inference() else None,
+            )
+            for state in states
+        )
+
+
+def _layout(tensor: Tensor) -> list[tuple[int, int]]:
+    """Sizes and strides; dimensions of one are nothing."""
+    return [(size, step) for size, step in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
 
 
 def _version(tensor: Tensor) -> int | None:

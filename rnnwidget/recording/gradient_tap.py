@@ -1,6 +1,8 @@
-"""Catches the gradients that arrive at a recurrent call from outside: at its output and its final states."""
+"""Catches the gradients at a recurrent call: what arrives at its results, and what leaves by its first state."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,37 +10,50 @@ from torch.utils.hooks import RemovableHandle
 
 
 class GradientTap:
-    """Sums ∂L/∂output, ∂L/∂h_n and ∂L/∂c_n over every backward that runs while it is open."""
+    """Sums ∂L/∂output, ∂L/∂h_n and ∂L/∂c_n over every backward that runs while it is open.
 
-    def __init__(self, name: str, result: tuple[Tensor, ...], *, start_graph: bool) -> None:
+    ``left`` is what went back through the states that the call was given, where those came from the call before.
+    """
+
+    def __init__(
+        self, name: str, handed: Sequence[Tensor | None], given: Sequence[Tensor], *, start_graph: bool
+    ) -> None:
         if not torch.is_grad_enabled():
             raise RuntimeError(
                 f"record(gradients=True) saw {name} run without gradients: the call was made under torch.no_grad() or "
                 "torch.inference_mode(). Call the model with gradients enabled"
             )
+        tensors = [tensor for tensor in handed if tensor is not None]
         if start_graph:
-            for tensor in result:
+            for tensor in tensors:
                 if not tensor.requires_grad:
                     tensor.requires_grad_()
-        if not any(tensor.requires_grad for tensor in result):
+        if not any(tensor.requires_grad for tensor in tensors):
             raise RuntimeError(
                 f"record(gradients=True): the output of {name} needs no gradient, since neither its parameters nor its "
                 "input require one (or clamps cut it off from both). Call requires_grad_() on either"
             )
-        self.tapped = result
-        self.arrived: list[Tensor | None] = [None] * len(result)
+        self.tapped: tuple[Tensor, ...] = tuple(tensors)
+        self.arrived: list[Tensor | None] = [None] * len(handed)
+        self.left: list[Tensor | None] = [None] * len(given)
         self._handles: list[RemovableHandle] = [
-            tensor.register_hook(self._adder(position))
-            for position, tensor in enumerate(result)
-            if tensor.requires_grad
+            *self._listen(handed, self.arrived),
+            *self._listen(given, self.left),
         ]
 
-    def _adder(self, position: int) -> object:
+    def _listen(self, tensors: Sequence[Tensor | None], sums: list[Tensor | None]) -> list[RemovableHandle]:
+        return [
+            tensor.register_hook(self._adder(place, sums))
+            for place, tensor in enumerate(tensors)
+            if tensor is not None and tensor.requires_grad
+        ]
+
+    def _adder(self, place: int, sums: list[Tensor | None]) -> object:
         def add(gradient: Tensor | None) -> None:
             if gradient is None:  # a full backward hook of the user's passes on what is undefined
                 return
-            seen = self.arrived[position]
-            self.arrived[position] = gradient.detach().clone() if seen is None else seen + gradient.detach()
+            seen = sums[place]
+            sums[place] = gradient.detach().clone() if seen is None else seen + gradient.detach()
 
         return add
 

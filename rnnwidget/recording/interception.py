@@ -9,81 +9,36 @@ or pickled model carries nothing of ours that acts.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from rnnwidget.cells.edits import LayerEdits
-from rnnwidget.recording.fused import KERNELS, FusedCall, LayerOutput, StackTrace, parse_fused_call, run_stack
-from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.call_stack import calls_on_stack, is_on_stack
+from rnnwidget.recording.clients import Client, Interest, Parties, States, recomputing
+from rnnwidget.recording.eager import compiled_code_runs_eagerly
+from rnnwidget.recording.kernels import KERNELS, parse_kernel_call
+from rnnwidget.recording.model_hook import ModelHook
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.own_modules import (
+    OwnArguments,
+    WrongArgumentsError,
+    common_result,
+    edited_others,
+    own_call,
+    read_arguments,
+    read_result,
+    with_tensors,
+)
 from rnnwidget.recording.randomness import randomness_is_private
-
-
-@runtime_checkable
-class Editor(Protocol):
-    """Gives the edits of each layer of a call, and carries a layer out under edits."""
-
-    def begin(self, module: RecurrentModule, call: FusedCall) -> None: ...
-
-    def layer_edits(self, layer: Layer, call: FusedCall) -> LayerEdits: ...
-
-    def run_layer(
-        self, call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
-    ) -> LayerOutput: ...
-
-    def end(self, module: RecurrentModule, result: tuple[Tensor, ...]) -> None: ...
-
-
-@dataclass(frozen=True)
-class SeenCall:
-    """One recurrent call as it happened. ``trace`` is there if it ran layer by layer."""
-
-    module: RecurrentModule
-    call: FusedCall
-    result: tuple[Tensor, ...]
-    edits: Mapping[str, LayerEdits]
-    trace: StackTrace | None
-    random_state: Tensor | None
-    grad_enabled: bool
-
-
-@runtime_checkable
-class Recorder(Protocol):
-    """Is told of each call, after it ran and before its module returns."""
-
-    def receive(self, seen: SeenCall) -> None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Client:
-    """What one block or widget wants of the calls of a model: to look, to edit, or both.
-
-    ``thread`` is the thread whose calls concern it, None for any.
-    """
-
-    thread: int | None
-    recorder: Recorder | None = None
-    editor: Editor | None = None
-
-    def concerned(self) -> bool:
-        return self.thread is None or self.thread == threading.get_ident()
-
-
-@dataclass(frozen=True, eq=False)
-class _Interest:
-    """A client and the module under the path that it has in the client's own model."""
-
-    module: RecurrentModule
-    client: Client
+from rnnwidget.recording.recurrent_call import RecurrentCall
 
 
 @dataclass(eq=False)
@@ -91,7 +46,7 @@ class _Attachment:
     """Who looks at one module. Hooks stay while another thread is inside a call that has to be left."""
 
     module: nn.Module
-    interests: list[_Interest] = field(default_factory=list)
+    interests: list[Interest] = field(default_factory=list)
     handles: list[RemovableHandle] = field(default_factory=list)
     running: weakref.WeakSet[_InterceptedCall] = field(default_factory=weakref.WeakSet)
 
@@ -118,128 +73,198 @@ _active = _Active()
 class _InterceptedCall(TorchFunctionMode):
     """In force from the pre-hook of a recurrent module to its forward hook."""
 
-    def __init__(self, attachment: _Attachment, interests: tuple[_Interest, ...], sequence: object) -> None:
+    def __init__(
+        self, attachment: _Attachment, parties: Parties, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
         super().__init__()
         self.attachment = attachment
-        self.module = interests[0].module
-        self.interests = interests
-        self.sequence = sequence
-        self.frame: FrameType | None = next(_module_calls(self.module.module), None)
+        self.module = parties.interests[0].module
+        self.parties = parties
+        self.sequence, self.given = _read(self.module, arguments, keywords)
+        self.started = self.given
+        redraws = self.module.registration is not None and parties.editors and not randomness_is_private()
+        self.random_state = torch.get_rng_state() if redraws else None
+        self.frame: FrameType | None = next(calls_on_stack(self.module.module), None)
+
+    def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
+        """Tell that the call begins; the arguments to make it with where they are to be others."""
+        given = self.given
+        self.given = self.parties.begin(given, self.sequence)
+        if self.module.registration is not None:
+            self.started = tuple(state.clone() for state in self.given)
+        if all(new is old for new, old in zip(self.given, given, strict=True)):
+            return None
+        new = {id(old): fresh for old, fresh in zip(given, self.given, strict=True)}
+        return with_tensors(arguments, new), with_tensors(keywords, new)
 
     def __enter__(self) -> _InterceptedCall:  # noqa: PYI034 - torch's mode leaves its own untyped
-        super().__enter__()  # type: ignore[no-untyped-call]
+        # A registered module runs no kernel of its own, and a mode would slow every operation of its loop down.
+        if self.module.registration is None:
+            super().__enter__()  # type: ignore[no-untyped-call]
         _active.calls.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
         _active.calls.remove(self)
         self.frame = None
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        if self.module.registration is None:
+            super().__exit__(*exception)  # type: ignore[no-untyped-call]
         with _lock:
             self.attachment.running.discard(self)
             self.attachment.leave_if_unused()
 
     def is_innermost(self) -> bool:
         """Whether this is the call whose kernel is about to run, and not one around it or one that was interrupted."""
-        return next((call for call in reversed(_active.calls) if _on_stack(call.frame)), None) is self
+        return next((call for call in reversed(_active.calls) if is_on_stack(call.frame)), None) is self
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func not in KERNELS or not self.is_innermost():
             return func(*args, **(kwargs or {}))
-        if torch.is_autocast_enabled(args[0].device.type):
-            raise NotImplementedError(
-                f"{self.module.path or type(self.module.module).__name__} runs under torch.autocast, "
-                "which is not recorded or edited yet; leave autocast for this call"
-            )
-        call = parse_fused_call(func, args, self.module.module, self.module.family, self.sequence)
-        return self._carry_out(call, args)
-
-    def _carry_out(self, call: FusedCall, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        random_state = torch.get_rng_state() if call.drops and call.input.device.type == "cpu" else None
-        for interest in self.interests:
-            if interest.client.editor is not None:
-                interest.client.editor.begin(interest.module, call)
-        edits = self._merged_edits(call)
+        try:
+            call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence)
+        except NotImplementedError as error:
+            self.parties.refuse(error)
+            return func(*args, **(kwargs or {}))
+        edits = self.parties.edits(call)
         trace = None
-        if any(edits) or (call.drops and random_state is None) or (call.drops and randomness_is_private()):
-            trace = run_stack(call, self._runner(edits))
-            result = trace.result
+        if any(edits) or _runs_by_layer(call):
+            trace = self.parties.run_by_layer(call, edits)
+        if trace is not None:
+            result, returned = trace.result, call.returned(trace.result)
         else:
-            result = call.kernel(*arguments)
-        for interest in self.interests:
-            if interest.client.editor is not None:
-                interest.client.editor.end(interest.module, result)
-            if interest.client.recorder is not None:
-                named = {
-                    layer.name: of_layer
-                    for layer, of_layer in zip(interest.module.layers, edits, strict=True)
-                    if of_layer
-                }
-                seen = SeenCall(interest.module, call, result, named, trace, random_state, torch.is_grad_enabled())
-                interest.client.recorder.receive(seen)
-        return result
+            # On the very tensors that PyTorch handed over: views of them would sum gradients in another order.
+            returned = func(*args, **(kwargs or {}))
+            if call.form == "cell" and self.parties.keep_gradients:
+                # A cell's new c lies on the way to its new h: nodes of their own tell what arrives at either.
+                returned = with_tensors(returned, {id(state): state.view_as(state) for state in _tensors(returned)})
+            result = call.read(returned)
+        handed = returned if call.form == "stack" else (None, *_tensors(returned))
+        self.parties.tell(call, result, handed, edits, trace)
+        return returned
 
-    def _merged_edits(self, call: FusedCall) -> tuple[LayerEdits, ...]:
-        """The edits of each layer, those of outer blocks first."""
-        by_editor = [
-            [interest.client.editor.layer_edits(layer, call) for layer in interest.module.layers]
-            for interest in self.interests
-            if interest.client.editor is not None
-        ]
-        return tuple(
-            LayerEdits(
-                tuple(edit for of_editor in by_editor for edit in of_editor[place].edits),
-                stepped=any(of_editor[place].stepped for of_editor in by_editor),
+    def end(self, output: object) -> object:
+        """What the module returned; what it is to return instead, or None."""
+        if output is None:
+            return None
+        if self.module.registration is None:
+            states = output[1] if isinstance(self.module.module, nn.RNNBase) and isinstance(output, tuple) else output
+            self.parties.returned(_tensors(states))
+            return None
+        return self._end_own(output)
+
+    def _end_own(self, returned: object) -> object:
+        registration, module = self.module.registration, self.module.module
+        assert registration is not None
+        arguments = OwnArguments(self.sequence, self.started)
+        try:
+            result = read_result(registration, module, arguments, returned)
+            call = own_call(registration, module, arguments, result)
+            common = common_result(call, result)
+        except Exception as error:  # noqa: BLE001 - a person's own returns= may raise anything
+            self.parties.refuse(error)
+            return None
+        edits = self.parties.edits(call)
+        new: dict[int, Tensor] = {}
+        trace = None
+        if any(edits):
+            with self._noise_as_before():
+                trace = self.parties.run_by_layer(call, edits)
+            common = trace.result
+            others = edited_others(registration, module, result, common.output)
+            new = result.exchanges(common.output, common.finals, others)
+            # A module that keeps its state in an attribute goes on from there.
+            vars(module).update({name: new[id(value)] for name, value in vars(module).items() if id(value) in new})
+        elif self.parties.keep_gradients:
+            # The final state may lie on the way to the output, or the other way round: each gets a node of its own.
+            states = [tensor for tensor in (result.output, *result.finals) if tensor is not None]
+            new = {id(tensor): tensor.view_as(tensor) for tensor in states}
+        if new:
+            returned = with_tensors(returned, new)
+            result = replace(
+                result,
+                output=None if result.output is None else new[id(result.output)],
+                finals=tuple(new[id(state)] for state in result.finals),
             )
-            for place in range(len(self.module.layers))
-        )
+        handed = (result.output, *(None if state is result.output else state for state in result.finals))
+        self.parties.tell(call, common, handed, edits, trace)
+        self.parties.returned(result.finals)
+        return returned if new else None
 
-    def _runner(self, edits: tuple[LayerEdits, ...]) -> Any:
-        editors = (interest.client.editor for interest in self.interests)
-        editor = next((editor for editor in editors if editor is not None), None)
+    @contextlib.contextmanager
+    def _noise_as_before(self) -> Iterator[None]:
+        """A run again draws what the module itself drew, and leaves the process's generator where that left it."""
+        if self.random_state is None:
+            yield
+            return
+        after = torch.get_rng_state()
+        torch.set_rng_state(self.random_state)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(after)
 
-        def run_layer(call: FusedCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
-            of_layer = edits[index * call.directions : (index + 1) * call.directions]
-            if editor is None or not any(of_layer):
-                return call.run_layer(call.weights[index], inputs, initial)
-            return editor.run_layer(call, index, inputs, initial, of_layer)
 
-        return run_layer
+def _runs_by_layer(call: RecurrentCall) -> bool:
+    """On CPU a stack costs the same layer by layer; elsewhere it is done only where dropout has to be seen."""
+    if len(call.weights) == 1:
+        return False
+    return call.input.device.type == "cpu" or call.drops or (call.training and randomness_is_private())
 
 
-class ModelHook:
-    """A hook without state: it looks its module up when called, so a copy of it finds nothing and does nothing."""
+def _read(module: RecurrentModule, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, States]:
+    """Input and given states; of a registered module by its own reading, the input cloned before it can change."""
+    if module.registration is None:
+        x = arguments[0] if arguments else keywords.get("input")
+        return x, _tensors(arguments[1] if len(arguments) > 1 else keywords.get("hx"))
+    own = read_arguments(module.registration, module.module, arguments, keywords)
+    return own.x.clone(), own.states
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ModelHook:
-        return type(self)()
 
-    def __reduce__(self) -> Any:
-        # Any callable that takes what it is given and returns None; a builtin one loads where rnnwidget is missing.
-        return getattr, (contextlib.nullcontext(), "__exit__")
+def _tensors(states: object) -> States:
+    if isinstance(states, Tensor):
+        return (states,)
+    return tuple(state for state in states if isinstance(state, Tensor)) if isinstance(states, (tuple, list)) else ()
 
 
 class _Enter(ModelHook):
-    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         _discard_stale()
         with _lock:
             attachment = _attachments.get(module)
             if attachment is None:
-                return
-            interests = tuple(interest for interest in attachment.interests if interest.client.concerned())
+                return None
+            again = recomputing()
+            interests = tuple(
+                interest
+                for interest in attachment.interests
+                if interest.client.concerned() and not (again and interest.client.editor is None)
+            )
             if not interests:
-                return
-            call = _InterceptedCall(attachment, interests, arguments[0] if arguments else keywords.get("input"))
+                return None
+            parties = Parties(interests, recomputing=again)
+            try:
+                call = _InterceptedCall(attachment, parties, arguments, keywords)
+            except WrongArgumentsError:
+                return None  # the module itself will say so
+            except Exception as error:  # noqa: BLE001 - a person's own takes= may raise anything
+                parties.refuse(error)
+                return None
             attachment.running.add(call)
+        changed = call.begin(arguments, keywords)
         call.__enter__()
+        return changed
 
 
 class _Leave(ModelHook):
-    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> object:
         _discard_stale()
-        if _active.calls and _active.calls[-1].module.module is module:
-            _active.calls[-1].__exit__(None, None, None)
+        if not _active.calls or _active.calls[-1].module.module is not module:
+            return None
+        call = _active.calls[-1]
+        call.__exit__(None, None, None)
+        return call.end(output)
 
 
 def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
@@ -254,7 +279,7 @@ def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
                     module.module.register_forward_pre_hook(_Enter(), with_kwargs=True),
                     module.module.register_forward_hook(_Leave(), always_call=True),
                 ]
-            attachment.interests = [*attachment.interests, _Interest(module, client)]
+            attachment.interests = [*attachment.interests, Interest(module, client)]
 
 
 def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
@@ -268,24 +293,14 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
             attachment.leave_if_unused()
 
 
-def without_hooks(copied: nn.Module) -> nn.Module:
-    """Take the inert copies of our hooks off a copied model."""
-    for module in copied.modules():
-        for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            for key in [key for key, hook in hooks.items() if isinstance(hook, ModelHook)]:
-                del hooks[key]
-                module._forward_pre_hooks_with_kwargs.pop(key, None)
-                module._forward_hooks_always_called.pop(key, None)
-    return copied
-
-
 @contextlib.contextmanager
 def attached(modules: Iterable[RecurrentModule], client: Client) -> Iterator[None]:
     """Attach for the length of a block, whatever happens in it."""
     modules = tuple(modules)
     attach(modules, client)
     try:
-        yield
+        with compiled_code_runs_eagerly():
+            yield
     finally:
         _discard_stale()
         detach(modules, client)
@@ -293,23 +308,5 @@ def attached(modules: Iterable[RecurrentModule], client: Client) -> Iterator[Non
 
 def _discard_stale() -> None:
     """Leave modes whose module is no longer running: PyTorch calls no hook after a KeyboardInterrupt."""
-    while _active.calls and not _on_stack(_active.calls[-1].frame):
+    while _active.calls and not is_on_stack(_active.calls[-1].frame):
         _active.calls[-1].__exit__(None, None, None)
-
-
-def _frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack tells who is still running
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _on_stack(frame: FrameType | None) -> bool:
-    return any(other is frame for other in _frames())
-
-
-def _module_calls(module: nn.Module) -> Iterator[FrameType]:
-    """The calls of ``module`` that are on this thread's stack, innermost first."""
-    return (
-        frame for frame in _frames() if frame.f_code.co_name == "_call_impl" and frame.f_locals.get("self") is module
-    )

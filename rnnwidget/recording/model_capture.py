@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
-from rnnwidget.recording.interception import Client, ModelHook, SeenCall, attach, detach
+from rnnwidget.recording.clients import Client, SeenCall, States
+from rnnwidget.recording.interception import attach, detach
+from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
@@ -45,12 +47,12 @@ class _CaptureClient(Client):
     current: _Current | None = None
 
     def concerned(self) -> bool:
-        if self.current is None or self.current.recording is None:
-            return False
-        if any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")):
-            self.current.refusal = NotImplementedError("calls under torch.autocast cannot be recorded yet")
-            return False
-        return True
+        return self.current is not None and self.current.recording is not None
+
+    def refused(self, error: Exception) -> None:
+        """Keep the reason, and the user's call out of it."""
+        if self.current is not None:
+            self.current.refusal = error
 
 
 class ModelCapture:
@@ -89,6 +91,18 @@ class ModelCapture:
             )
         watched.captures = (*watched.captures, self)
 
+    keeps_gradients = False
+
+    def begin(self, module: RecurrentModule, given: States) -> States:
+        """Pass on that a recurrent call begins."""
+        recording = self._current.recording
+        return given if recording is None else recording.begin(module, given)
+
+    def returned(self, module: RecurrentModule, states: States) -> None:
+        """Pass on what the user gets."""
+        if self._current.recording is not None:
+            self._current.recording.returned(module, states)
+
     def receive(self, seen: SeenCall) -> None:
         """Pass a recurrent call to the recording of the model's call in progress on this thread."""
         if self._current.recording is None:
@@ -98,7 +112,7 @@ class ModelCapture:
         except Exception as error:  # noqa: BLE001 - kept out of the user's call
             self._current.refusal = error
 
-    def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    def model_begins(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model's call begins."""
         wanted = self._wanted()
         if time.monotonic() < self._resumes or wanted is None or not wanted():
@@ -110,7 +124,7 @@ class ModelCapture:
             self._current.refusal = error
         self._current.recording = Recording()
 
-    def end(self, output: object) -> None:
+    def model_ends(self, output: object) -> None:
         """The model's call has ended; ``output`` is None if it failed."""
         current = self._current
         recording, arguments, refusal = current.recording, current.arguments, current.refusal
@@ -160,13 +174,13 @@ def _captures_of(module: nn.Module) -> tuple[ModelCapture, ...]:
 class _Begin(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         for capture in _captures_of(module):
-            capture.begin(arguments, keywords)
+            capture.model_begins(arguments, keywords)
 
 
 class _End(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         for capture in _captures_of(module):
-            capture.end(output)
+            capture.model_ends(output)
 
 
 def _cloned(value: Any) -> Any:  # noqa: PLR0911 - a case for each kind of container

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rnnwidget.cells import Family, gru, lstm, rnn, rnn_relu
+from rnnwidget.cells import Family, gru, lstm, registration_of, rnn, rnn_relu
+from rnnwidget.cells.registry import Registration
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer and direction of one recurrent module."""
+    """One layer and direction of one recurrent module.
+
+    ``hidden_size`` is None for a registered module, which tells its widths only when it is called.
+    """
 
     name: str
     family: Family
-    index: int
-    reverse: bool
-    hidden_size: int
-    projected_size: int
+    index: int = 0
+    reverse: bool = False
+    hidden_size: int | None = None
+    projected_size: int | None = None
 
-    def width(self, site: str) -> int:
-        """How many units ``site`` has."""
-        return self.projected_size if site == "hidden" else self.hidden_size
+    def width(self, site: str) -> int | None:
+        """How many units ``site`` has; None if only a call can tell."""
+        return self.projected_size if site == "hidden" and self.projected_size else self.hidden_size
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,18 @@ class RecurrentModule:
     """A recurrent module of a model, under its first path."""
 
     path: str
-    module: nn.RNNBase
+    module: nn.Module
     layers: tuple[Layer, ...]
+    registration: Registration | None = None
 
     @property
     def family(self) -> Family:
         return self.layers[0].family
+
+    @property
+    def called(self) -> str:
+        """What a message calls the module."""
+        return self.path or type(self.module).__name__
 
 
 def plain_path(path: str, *, parallel: bool) -> str:
@@ -44,11 +54,18 @@ def plain_path(path: str, *, parallel: bool) -> str:
     return ".".join(parts[1:] if parallel and parts[:1] == ["module"] else parts)
 
 
-def family_of(module: nn.RNNBase) -> Family:
-    """The family that computes a fused module."""
-    if isinstance(module, nn.LSTM):
+def path_of_each(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module by its plain dotted path, ``""`` being the model itself; a shared one under its first path."""
+    parallel = isinstance(getattr(model, "_orig_mod", model), (nn.DataParallel, nn.parallel.DistributedDataParallel))
+    # A wrapper comes before what it wraps under the same path: the one that a person wrote is the inner one.
+    return {plain_path(path, parallel=parallel): module for path, module in model.named_modules()}
+
+
+def family_of(module: nn.RNNBase | nn.RNNCellBase) -> Family:
+    """The family that computes one of PyTorch's modules."""
+    if isinstance(module, (nn.LSTM, nn.LSTMCell)):
         return lstm
-    if isinstance(module, nn.GRU):
+    if isinstance(module, (nn.GRU, nn.GRUCell)):
         return gru
     return rnn if getattr(module, "nonlinearity", "tanh") == "tanh" else rnn_relu
 
@@ -69,7 +86,7 @@ def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
     )
 
 
-_CELLS = (nn.RNNCellBase,)
+_CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 _OPAQUE_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 
 
@@ -81,26 +98,32 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
     TypeError
         ``model`` is not an ``nn.Module``.
     NotImplementedError
-        It has a recurrent module of a kind that cannot be opened yet; the message names it.
+        It has a recurrent module of a kind that cannot be opened; the message names it and says why.
     ValueError
         It has no recurrent module.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}: {model!r:.80}")
     found: list[RecurrentModule] = []
-    parallel = isinstance(getattr(model, "_orig_mod", model), (nn.DataParallel, nn.parallel.DistributedDataParallel))
-    for path, module in model.named_modules():
-        clean = plain_path(path, parallel=parallel)
-        if isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
+    for clean, module in path_of_each(model).items():
+        registration = registration_of(module)
+        if registration is not None:
+            size = getattr(module, "hidden_size", None)
+            layer = Layer(clean or "cell", registration.family, hidden_size=size if isinstance(size, int) else None)
+            found.append(RecurrentModule(clean, module, (layer,), registration))
+        elif isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
             found.append(RecurrentModule(clean, module, _layers(clean, module)))
         elif isinstance(module, _CELLS):
-            _refuse(clean, module, "cells in a loop are not recorded yet; nn.RNN, nn.LSTM and nn.GRU are")
+            size = module.hidden_size
+            layer = Layer(clean or "cell", family_of(module), hidden_size=size, projected_size=size)
+            found.append(RecurrentModule(clean, module, (layer,)))
         elif getattr(module, "original_name", type(module).__name__) in _OPAQUE_NAMES and _is_opaque(module):
             _refuse(clean, module, "TorchScript and quantised modules hide their steps; pass the original module")
     if not found:
         raise ValueError(
-            f"{type(model).__name__} has no recurrent module: looked for nn.RNN, nn.LSTM and nn.GRU, "
-            f"found {_listed(model)}. Custom cells, written by hand as a loop over the steps, are not covered yet."
+            f"{type(model).__name__} has no recurrent module: looked for nn.RNN, nn.LSTM, nn.GRU, their cells and "
+            f"registered classes, found {_listed(model)}. A layer of your own, written as a loop over the steps, opens "
+            "once its step is registered: see rnnwidget.register"
         )
     return tuple(found)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rnnwidget.recording.fused import KERNELS
+from rnnwidget.recording.kernels import KERNELS
 
 
 class PrivateRandomness(TorchFunctionMode):

@@ -8,26 +8,31 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from rnnwidget.recording.interception import Client, attached
+from rnnwidget.recording.clients import Client
+from rnnwidget.recording.interception import attached
+from rnnwidget.recording.module_outputs import chosen_modules, listening
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.recording import Recording
 
 
 @contextlib.contextmanager
-def record(model: nn.Module, gradients: bool = False, also: Sequence[str] = ()) -> Iterator[Recording]:
+def record(model: nn.Module, gradients: bool = False, also: Sequence[str] | None = ()) -> Iterator[Recording]:
     """Record every recurrent call of ``model`` that this thread makes inside the block.
 
     Hooks are on the model only inside the block. With ``gradients=True``, run the backward inside the block too and
-    ask :meth:`Recording.gradient_flow`.
+    ask :meth:`Recording.gradient_flow`. ``also`` names other modules by their paths, ``""`` being the model itself:
+    what they give at every step is kept in ``recording.also``, aligned in time with the states.
 
     Raises
     ------
     TypeError
-        ``model`` is not a module.
+        ``model`` is not a module, or ``also`` no list of paths.
+    KeyError
+        There is no module at a path of ``also``.
     ValueError
         It has no recurrent module.
     NotImplementedError
-        It has one that cannot be opened yet, or ``also`` is given.
+        It has one that cannot be opened: TorchScript and quantised modules hide their steps.
 
     Examples
     --------
@@ -40,10 +45,10 @@ def record(model: nn.Module, gradients: bool = False, also: Sequence[str] = ()) 
     >>> recording["l1_reverse"]["update_gate"].shape
     torch.Size([5, 2, 4])
     """
-    if also:
-        raise NotImplementedError("record(also=…), the outputs of other modules beside the states, is not covered yet")
-    recording = Recording(gradients=gradients)
-    with attached(recurrent_modules(model), Client(threading.get_ident(), recorder=recording)):
+    modules, beside = recurrent_modules(model), chosen_modules(model, () if also is None else also)
+    recording = Recording(gradients=gradients, also=tuple(beside))
+    client = Client(threading.get_ident(), recorder=recording)
+    with attached(modules, client), listening(beside, recording.outputs_beside):
         try:
             yield recording
         finally:

@@ -2,238 +2,226 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnnwidget.cells.edits import NO_EDITS, LayerEdits
-from rnnwidget.cells.family import Quantities
+from rnnwidget.recording.arithmetic import our_arithmetic
+from rnnwidget.recording.clients import SeenCall
 from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.gradient_tap import GradientTap
-from rnnwidget.recording.interception import SeenCall
-from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.layer_recording import LayerRecording
+from rnnwidget.recording.layer_source import RebuiltLayer
+from rnnwidget.recording.module_outputs import ModuleOutputs
+from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recorded_call import RecordedCall
+from rnnwidget.recording.saving import save
+from rnnwidget.recording.xarray_tree import data_tree
+
+if TYPE_CHECKING:
+    import xarray
 
 
-class LayerRecording:
-    """One layer and direction in one call.
+class Recording:
+    """What :func:`rnnwidget.record` saw: a :class:`LayerRecording` for each layer and direction of each call.
 
-    Index t is input position t in both directions: at t the reverse layer has read from the end down to t. Steps past
-    a sequence's end are NaN. Tensors are detached, on the model's device; those derived from a half-precision model
-    are float32.
+    Calls that go on from the state that their module handed out last, as in a loop over cells, in step-by-step
+    generation or in truncated backpropagation, are one call here.
 
     Examples
     --------
     >>> import torch, rnnwidget as rw
-    >>> model = torch.nn.LSTM(3, 4)
-    >>> with rw.record(model) as recording:
-    ...     output, _ = model(torch.randn(5, 2, 3))
-    >>> layer = recording["l0"]
-    >>> layer["forget_gate"].shape == layer["f"].shape == (5, 2, 4)
-    True
-    >>> layer.replay_error < 1e-5
-    True
+    >>> cell, state = torch.nn.LSTMCell(3, 4), None
+    >>> with rw.record(cell) as recording:
+    ...     for x in torch.randn(6, 2, 3):
+    ...         state = cell(x, state)
+    >>> recording.layers, recording["cell"]["forget_gate"].shape
+    (('cell',), torch.Size([6, 2, 4]))
     """
 
-    def __init__(self, recorded: RecordedCall, layer: Layer) -> None:
-        self._recorded = recorded
-        self._layer = layer
-
-    @property
-    def name(self) -> str:
-        """The layer's name: its module's dotted path and PyTorch's own parameter suffix."""
-        return self._layer.name
-
-    @property
-    def family(self) -> str:
-        """``"lstm"``, ``"gru"``, ``"rnn"`` or a registered name."""
-        return self._layer.family.name
-
-    @property
-    def gates(self) -> tuple[str, ...]:
-        """The names of the gates and the candidate."""
-        return self._layer.family.gates
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """The names of the states."""
-        return self._layer.family.states
-
-    @property
-    def edits(self) -> LayerEdits:
-        """The edits that were in force, laid out by input position."""
-        return self._recorded.edits.get(self.name, NO_EDITS)
-
-    def __getitem__(self, site: str) -> Float[Tensor, "time batch unit"]:
-        """A gate or state by name or letter: i f g o, r z n, h c.
-
-        Raises
-        ------
-        KeyError
-            The family has no such site; the message lists those it has.
-        """
-        full = self._layer.family.site(site)
-        if full == "hidden":
-            return self._hidden
-        return self._by_position[full]
-
-    @property
-    def hidden(self) -> Float[Tensor, "time batch unit"]:
-        """h_t as the model gave it, in its dtype."""
-        return self["hidden"]
-
-    @property
-    def cell(self) -> Float[Tensor, "time batch unit"]:
-        """c_t; KeyError for a family without a cell state."""
-        return self["cell"]
-
-    def preactivation(self, site: str) -> Float[Tensor, "time batch unit"]:
-        """The affine value before the nonlinearity of ``site``, shifts included; for the rnn family of ``"hidden"``.
-
-        Raises
-        ------
-        KeyError
-            The site has no pre-activation of its own.
-        """
-        full = self._layer.family.site_with_preactivation(site)
-        return self._preactivations[full]
-
-    @cached_property
-    def inputs(self) -> Float[Tensor, "time batch feature"]:
-        """What the layer read at each step, after dropout between layers."""
-        recorded = self._recorded
-        inputs = recorded.call.layout.to_time_first(recorded.trace.inputs[self._layer.index])
-        return recorded.blank_padding(inputs.clone())
-
-    @cached_property
-    def lengths(self) -> Int[Tensor, " batch"]:
-        """The number of steps of each sequence."""
-        return self._recorded.call.layout.lengths(self._recorded.output.device)
-
-    @property
-    def batch_first(self) -> bool | None:
-        """Whether the call passed (batch, time, feature); None for a ``PackedSequence``."""
-        layout = self._recorded.call.layout
-        return None if layout.packed else layout.batch_first
-
-    @cached_property
-    def initial(self) -> dict[str, Float[Tensor, "batch unit"]]:
-        """The state before the layer's first step, by state name."""
-        states = self._recorded.run_of(self._layer).initial
-        return dict(zip(self.states, states, strict=True))
-
-    @cached_property
-    def replay_error(self) -> float:
-        """One-step residual: max |h rebuilt from the gates − h the model gave| / max(1, |h|).
-
-        Each step starts from the hidden state that the model gave, so errors do not add up. Layers below the top were
-        rebuilt by a replay; for them the residuals of the layers above, which rest on that replay, count too. NaN
-        where a live state is not finite, 0.0 for an empty batch.
-        """
-        own = self._residual
-        if self._recorded.ran_by_layer is not None:
-            return own
-        above = [
-            LayerRecording(self._recorded, layer)._residual  # noqa: SLF001 - another instance of this class
-            for layer in self._recorded.module.layers
-            if layer.index > self._layer.index
-        ]
-        return max([own, *(residual for residual in above if not math.isnan(residual))])
-
-    @cached_property
-    def _residual(self) -> float:
-        recorded, rebuilt = self._recorded, self._quantities["hidden"]
-        given = recorded.by_position(self._layer, recorded.hidden_of(self._layer)).to(rebuilt.dtype)
-        layout = recorded.call.layout
-        live = layout.live(rebuilt.device).expand_as(rebuilt)
-        states = [self._quantities[state] for state in self.states] + [given]
-        if not all(bool(torch.isfinite(state[layout.live(state.device).expand_as(state)]).all()) for state in states):
-            return float("nan")
-        error = ((rebuilt - given).abs() / given.abs().clamp(min=1))[live]
-        return float(error.max()) if error.numel() else 0.0
-
-    @cached_property
-    def _hidden(self) -> Tensor:
-        return self._recorded.blank_padding(self._recorded.hidden_of(self._layer).clone())
-
-    @cached_property
-    def _quantities(self) -> Quantities:
-        return self._recorded.quantities(self._layer)
-
-    @cached_property
-    def _by_position(self) -> Quantities:
-        return self._placed(self._quantities)
-
-    @cached_property
-    def _preactivations(self) -> Quantities:
-        with torch.no_grad():
-            return self._placed(self._layer.family.preactivations(self._recorded.run_of(self._layer)))
-
-    def _placed(self, quantities: Quantities) -> Quantities:
-        recorded = self._recorded
-        return {
-            site: recorded.blank_padding(recorded.by_position(self._layer, tensor))
-            for site, tensor in quantities.items()
-        }
-
-    def __repr__(self) -> str:
-        steps, batch, units = self._hidden.shape
-        return f"LayerRecording({self.name!r}, {self.family}, time={steps}, batch={batch}, units={units})"
-
-
-class Recording:
-    """What :func:`rnnwidget.record` saw: a :class:`LayerRecording` for each layer and direction of each call."""
-
-    def __init__(self, *, gradients: bool = False, start_graph: bool = False) -> None:
-        self._calls: dict[str, list[LayerRecording]] = {}
-        self._recorded: list[RecordedCall] = []
+    def __init__(self, *, gradients: bool = False, start_graph: bool = False, also: Sequence[str] = ()) -> None:
+        self._runs: list[list[RecordedCall]] = []
+        self._current: dict[nn.Module, list[RecordedCall]] = {}
+        self._begun: dict[nn.Module, tuple[bool, bool, tuple[Tensor, ...]]] = {}
+        self._looked_at: dict[tuple[int, int, str], LayerRecording] = {}
         self._handed_out = HandedOut()
+        self.outputs_beside = ModuleOutputs(also)
+        self.also: Mapping[str, Tensor] = self.outputs_beside
         self._gradients = gradients
         self._start_graph = start_graph
 
-    def receive(self, seen: SeenCall) -> None:
-        """Keep a call; the interception core tells of it.
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether the recording listens for gradients."""
+        return self._gradients
 
-        NotImplementedError if it goes on from the state that its module last handed out.
-        """
-        name = seen.module.path or type(seen.module.module).__name__
-        if self._handed_out.is_continued_by(seen.module.module, seen.call):
-            raise NotImplementedError(
-                f"{name} was called with the state that its last call handed out: one sequence in several calls is not "
-                "recorded as one yet. Record each call in a block of its own, or give the module the whole sequence"
-            )
-        self._handed_out.keep(seen.module.module, seen.result[1:])
+    def begin(self, module: RecurrentModule, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """A call begins with the states ``given``; the interception core tells of it."""
+        goes_on = self._handed_out.is_continued_by(module.module, given)
+        cut = goes_on and self._handed_out.is_cut_by(module.module, given)
+        if self._gradients and goes_on and torch.is_grad_enabled():
+            # What flows back through the state can then be told from what else reaches the same tensor.
+            given = tuple(state.view_as(state) for state in given)
+        self._begun[module.module] = goes_on, cut, given
+        return given
+
+    def receive(self, seen: SeenCall) -> None:
+        """Keep a call; the interception core tells of it."""
+        goes_on, cut, given = self._begun.pop(seen.module.module, (False, False, ()))
         tap = None
         if self._gradients:
-            tap = GradientTap(name, seen.result, start_graph=self._start_graph)
-        with torch.inference_mode(mode=False):
-            recorded = RecordedCall.of(seen, tap)
-        self._recorded.append(recorded)
-        for layer in seen.module.layers:
-            self._calls.setdefault(layer.name, []).append(LayerRecording(recorded, layer))
+            through = given if goes_on else ()
+            tap = GradientTap(seen.module.called, seen.handed, through, start_graph=self._start_graph)
+        with our_arithmetic(seen.call.input.device.type):
+            recorded = RecordedCall.of(seen, tap, cut=cut)
+        current = self._current.get(seen.module.module)
+        self.outputs_beside.called(seen.module.module, seen.call.layout, goes_on=goes_on)
+        if goes_on and current is not None:
+            current.append(recorded)
+            return
+        self._current[seen.module.module] = [recorded]
+        self._runs.append(self._current[seen.module.module])
+
+    def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
+        """A call has ended, and these are the states that the user got."""
+        self._handed_out.keep(module.module, states)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of the layers that were called, in order of their first call."""
-        return tuple(self._calls)
+        return tuple(dict.fromkeys(layer.name for run in self._runs for layer in run[0].module.layers))
+
+    def _found(self, name: str) -> list[tuple[tuple[int, int], Callable[[], LayerRecording]]]:
+        """What each call of a layer is known by, oldest first, and how to look at it."""
+        return [
+            ((place, len(run)), partial(_rebuilt, run, layer))
+            for place, run in enumerate(self._runs)
+            for layer in run[0].module.layers
+            if layer.name == name
+        ]
 
     def __getitem__(self, layer: str) -> LayerRecording:
         """The last call of a layer; KeyError names the layers that exist."""
-        return self.calls(layer)[-1]
+        return self._kept(layer, last=True)[-1]
 
     def calls(self, layer: str) -> tuple[LayerRecording, ...]:
         """Every call of a layer, oldest first; KeyError names the layers that exist."""
-        if layer not in self._calls:
-            known = ", ".join(self._calls) or "none: the model was not called while it was recorded"
-            raise KeyError(f"no layer {layer!r} in this recording; it has {known}")
-        return tuple(self._calls[layer])
+        return self._kept(layer)
+
+    def passing_calls(self, layer: str) -> Iterator[LayerRecording]:
+        """Like :meth:`calls`, and what is computed for a call goes when the caller lets go of it."""
+        for key, look in self._found(layer):
+            yield self._looked_at.get((*key, layer)) or look()
+
+    def _kept(self, name: str, *, last: bool = False) -> tuple[LayerRecording, ...]:
+        found = self._found(name)
+        if not found:
+            known = ", ".join(self.layers) or "none: the model was not called while it was recorded"
+            raise KeyError(f"no layer {name!r} in this recording; it has {known}")
+        recordings = []
+        for key, look in found[-1:] if last else found:
+            if (*key, name) not in self._looked_at:
+                self._looked_at[(*key, name)] = look()
+            recordings.append(self._looked_at[(*key, name)])
+        return tuple(recordings)
 
     def __contains__(self, layer: object) -> bool:
-        return layer in self._calls
+        return layer in self.layers
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the recording to a file that :func:`rnnwidget.load` opens: all numbers, no code and no weights.
+
+        The file is in the safetensors format, so ``something.safetensors`` is a good name. It has every call of every
+        layer: gates, states and pre-activations as they are, bit for bit, inputs, lengths, initial states and edits,
+        and coarse levels of series longer than 2048 steps. A file of that name is replaced, and only once the new one
+        is complete. Gradients are not kept.
+
+        Raises
+        ------
+        ImportError
+            The package safetensors is missing: ``pip install 'rnnwidget[files]'``.
+
+        Examples
+        --------
+        >>> import tempfile, torch, rnnwidget as rw
+        >>> model = torch.nn.LSTM(3, 4)
+        >>> with rw.record(model) as recording:
+        ...     _ = model(torch.randn(5, 2, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recording.save(f"{folder}/run.safetensors")
+        ...     rw.load(f"{folder}/run.safetensors")["l0"]["forget_gate"].equal(recording["l0"]["forget_gate"])
+        True
+        """
+        save(self, path)
+
+    def to_xarray(
+        self,
+        *,
+        tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        times: Any = None,
+        unit: str | None = None,
+        conditions: Any = None,
+        events: Mapping[str, Any] | None = None,
+        call: int = -1,
+        preactivations: bool = False,
+    ) -> xarray.DataTree:
+        """A tree with a dataset for each layer, with dims (time, batch, unit) for every gate and state.
+
+        Layers of an encoder and a decoder differ in time: each coordinate goes to the layers that it fits.
+        The arrays share the recording's memory where they can; bfloat16 becomes float32.
+
+        Parameters
+        ----------
+        tokens
+            A list of strings for each sequence, or one flat list for one sequence: coordinate ``tokens``
+            (batch, time), "" past a sequence's end.
+        times
+            The time of each step, or one number, the duration of a step, the first being at 0: coordinate ``time``.
+        unit
+            What times and events are in, such as ``"ms"``; kept as attribute ``units``.
+        conditions
+            A label for each sequence, coordinate ``condition``; or several by name, each with a value per sequence.
+        events
+            By name, the time of an event in each sequence, NaN or None where it did not happen.
+        call
+            Which call of each layer, the last by default.
+        preactivations
+            Also the values before each nonlinearity, as ``preactivation_<site>``.
+
+        Raises
+        ------
+        ImportError
+            The package xarray is missing: ``pip install 'rnnwidget[files]'``.
+        ValueError
+            Something fits no layer; the message says what each layer would need.
+
+        Examples
+        --------
+        >>> import torch, rnnwidget as rw
+        >>> model = torch.nn.GRU(3, 4)
+        >>> with rw.record(model) as recording:
+        ...     _ = model(torch.randn(5, 2, 3))
+        >>> tree = recording.to_xarray(times=20.0, unit="ms", conditions=["left", "right"])
+        >>> tree["l0"]["update_gate"].sel(time=slice(0, 40)).dims, tree["l0"].time.values.tolist()
+        (('time', 'batch', 'unit'), [0.0, 20.0, 40.0, 60.0, 80.0])
+        >>> tree["l0"].hidden.groupby("condition").mean(("batch", "time")).shape
+        (2, 4)
+        """
+        return data_tree(
+            self,
+            tokens=tokens,
+            times=times,
+            unit=unit,
+            conditions=conditions,
+            events=events,
+            call=call,
+            preactivations=preactivations,
+        )
 
     def gradient_flow(self, scale: float = 1.0) -> GradientFlow:
         """Local and total gradients of every state and pre-activation at every step.
@@ -247,17 +235,23 @@ class Recording:
         """
         if not self._gradients:
             raise RuntimeError("this recording kept no gradients: record(model, gradients=True) does")
-        return GradientFlow(self._recorded, scale)
+        return GradientFlow(self._runs, scale)
 
     @property
     def taps(self) -> list[GradientTap]:
         """The gradient taps of the recorded calls, oldest first."""
-        return [recorded.tap for recorded in self._recorded if recorded.tap is not None]
+        return [recorded.tap for run in self._runs for recorded in run if recorded.tap is not None]
 
     def close(self) -> None:
-        """Stop listening for gradients."""
+        """Stop listening for gradients, and let go of the states that calls handed out."""
         for tap in self.taps:
             tap.close()
+        self._handed_out = HandedOut()
+        self._begun.clear()
 
     def __repr__(self) -> str:
-        return f"Recording({', '.join(self._calls) or 'empty'})"
+        return f"Recording({', '.join(self.layers) or 'empty'})"
+
+
+def _rebuilt(run: list[RecordedCall], layer: Layer) -> LayerRecording:
+    return LayerRecording(RebuiltLayer(run, layer))

@@ -67,9 +67,13 @@ class SequenceLayout:
         """Every sequence read backwards within its own length; padding stays at the end. Its own inverse."""
         if self.batch_sizes is None:
             return tensor.flip(0)
-        steps = torch.arange(self.steps, device=tensor.device).unsqueeze(1)
-        lengths = self.lengths(tensor.device)
-        source = torch.where(steps < lengths, lengths - 1 - steps, steps)
         if tensor.size(1) == 1 and self.batch > 1:
             tensor = tensor.expand(-1, self.batch, -1)
-        return tensor.gather(0, source.unsqueeze(-1).expand_as(tensor))
+        return tensor.flatten(0, 1).index_select(0, self._mirrored(tensor.device)).view(tensor.shape)
+
+    def _mirrored(self, device: torch.device) -> Int[Tensor, " rows"]:
+        """For every step of every sequence the row, time after time, that it is exchanged with."""
+        steps = torch.arange(self.steps, device=device).unsqueeze(1)
+        lengths = self.lengths(device)
+        source = torch.where(steps < lengths, lengths - 1 - steps, steps)
+        return (source * self.batch + torch.arange(self.batch, device=device)).flatten()

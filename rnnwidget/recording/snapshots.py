@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from rnnwidget.cells.family import LayerWeights
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.recording.copies import copied_module, same_settings
+from rnnwidget.recording.recurrent_call import Weights
 
-StackWeights = tuple[tuple[LayerWeights, ...], ...]
+StackWeights = tuple[tuple[Weights, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +38,56 @@ def snapshot(module: nn.Module, weights: StackWeights) -> WeightSnapshot:
         known = reference() if reference is not None else None
         if known is not None and _same(known.weights, weights):
             return known
-        fresh = WeightSnapshot(
-            tuple(tuple(side.map(lambda tensor: tensor.detach().clone()) for side in layer) for layer in weights)
-        )
+        fresh = WeightSnapshot(_cloned(weights))
         _latest[module] = weakref.ref(fresh)
         return fresh
 
 
-def _same(known: StackWeights, current: StackWeights) -> bool:
-    pairs = [
-        (ours, theirs)
-        for known_layer, current_layer in zip(known, current, strict=True)
-        for known_side, current_side in zip(known_layer, current_layer, strict=True)
-        for ours, theirs in zip(known_side.tensors(), current_side.tensors(), strict=True)
+def _cloned(weights: StackWeights) -> StackWeights:
+    """Clones, those of matrices in one piece of memory: many small ones would take longer than a short call."""
+    matrices = [
+        tensor for layer in weights for side in layer if isinstance(side, LayerWeights) for tensor in side.tensors()
     ]
+    copies: Iterator[Tensor] = iter(())
+    if matrices:
+        flat = torch.cat([tensor.detach().flatten() for tensor in matrices])
+        parts = flat.split([tensor.numel() for tensor in matrices])
+        copies = (part.view_as(tensor) for part, tensor in zip(parts, matrices, strict=True))
+
+    def cloned(side: Weights) -> Weights:
+        if isinstance(side, LayerWeights):
+            return side.map(lambda _: next(copies))
+        try:
+            copied = copied_module(side, lambda tensor: tensor.detach().clone())
+        except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
+            return side  # replay_error tells when it has changed since
+        for part in copied.modules():
+            part._forward_hooks.clear()  # a person's hooks are not to be told when a recording is looked at
+            part._forward_hooks_with_kwargs.clear()
+            part._forward_hooks_always_called.clear()
+        return copied
+
+    return tuple(tuple(cloned(side) for side in layer) for layer in weights)
+
+
+def _tensors(weights: StackWeights) -> Iterable[Tensor]:
+    for side in (side for layer in weights for side in layer):
+        if isinstance(side, LayerWeights):
+            yield from side.tensors()
+        else:
+            yield from side.parameters()
+            yield from side.buffers()
+
+
+def _modules(weights: StackWeights) -> list[nn.Module]:
+    return [side for layer in weights for side in layer if isinstance(side, nn.Module)]
+
+
+def _same(known: StackWeights, current: StackWeights) -> bool:
+    modules = zip(_modules(known), _modules(current), strict=True)
+    if any(one is not other and not same_settings(other, one) for one, other in modules):
+        return False
+    pairs = list(zip(_tensors(known), _tensors(current), strict=True))
     return all(
         ours.dtype == theirs.dtype and ours.device == theirs.device and torch.equal(ours, theirs.detach())
         for ours, theirs in pairs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rnnwidget.recording.interception import Client, Editor, attached, without_hooks
+from rnnwidget.recording.clients import Client, Editor
+from rnnwidget.recording.copies import copied_module, same_settings
+from rnnwidget.recording.interception import attached
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
@@ -52,14 +53,9 @@ class Twin:
         self._make()
 
     def _make(self) -> None:
-        parameters = list(self._original.parameters())
         self._addresses = _addresses(self._original)
         try:
-            with torch.inference_mode(mode=False):
-                memo: dict[int, object] = {
-                    id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in parameters
-                }
-                self.model = without_hooks(copy.deepcopy(self._original, memo))
+            self.model = copied_module(self._original, Tensor.detach)
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
@@ -112,7 +108,7 @@ class Twin:
         """Take over what the original has become since: replaced parameters, buffers, train or eval."""
         if self.model is self._original:
             return
-        if _addresses(self._original) != self._addresses:
+        if _addresses(self._original) != self._addresses or not same_settings(self._original, self.model):
             self._make()
         for module, original in zip(self.model.modules(), self._original.modules(), strict=True):
             module.training = original.training

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from rnnwidget.recording.module_outputs import first_tensor
+
 AnswerOf = Callable[[Any], float | Mapping[str, float]]
 SHOWN = 8
 
@@ -61,7 +63,7 @@ def read_answer(
     """
     if answer is not None:
         return _own(answer(output))
-    found = _first_tensor(output)
+    found = first_tensor(output)
     if isinstance(found, PackedSequence):
         found, unpacked = pad_packed_sequence(found, batch_first=True)
         lengths, batch_first = unpacked.tolist(), True
@@ -131,18 +133,6 @@ def _own(given: float | Mapping[str, float]) -> Reading:
     if isinstance(given, Mapping):
         return Reading(tuple(map(str, given)), tuple(float(value) for value in given.values()), "answer", None)
     return Reading(("answer",), (float(given),), "answer", None)
-
-
-def _first_tensor(output: object) -> Tensor | PackedSequence | None:
-    if isinstance(output, (Tensor, PackedSequence)):
-        return output
-    if isinstance(output, Mapping):
-        if isinstance(output.get("logits"), (Tensor, PackedSequence)):
-            return output["logits"]  # type: ignore[no-any-return]
-        return next((found for value in output.values() if (found := _first_tensor(value)) is not None), None)
-    if isinstance(output, (tuple, list)):
-        return next((found for value in output if (found := _first_tensor(value)) is not None), None)
-    return None
 
 
 def _class_logits(tensor: Tensor, wanted: _Wanted) -> tuple[Tensor, str] | None:

@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from rnnwidget.cells import Family
-from rnnwidget.cells.family import RANGES
+from rnnwidget.cells.activations import RANGES
 from rnnwidget.editing import Edit, clamp, shift
 
 SHIFT_RANGE = 6.0
+REACH = 5.0
 WORDS = {
     "input_gate": ("shut", "write"),
     "forget_gate": ("forget", "keep"),
@@ -30,9 +31,10 @@ def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[dict[str, obj
     """A row for each site of a family that a slider can hold, with room for the shifts in ``edits``."""
     rows: list[dict[str, object]] = []
     for site, activation in family.activations.items():
-        low, high = RANGES[activation]
+        low, high = (max(-REACH, min(REACH, bound)) for bound in RANGES[activation])
         reach = _shift_reach(site, edits)
-        words = ("0", "5") if activation == "relu" else WORDS.get(site, (f"{low:g}", f"{high:g}"))
+        named = WORDS.get(site) if family.name in ("lstm", "gru", "rnn") and activation != "relu" else None
+        words = named or (f"{low:g}".replace("-", "−"), f"{high:g}")
         rows.append(
             {
                 "site": site,
@@ -40,7 +42,7 @@ def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[dict[str, obj
                 "symbol": family.letters[site],
                 "low": words[0],
                 "high": words[1],
-                "clamp": [low, 5.0 if activation == "relu" else high],
+                "clamp": [low, high],
                 "shift": [-reach, reach],
                 "kinds": ["shift", "clamp"],
             }

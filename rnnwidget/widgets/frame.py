@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rnnwidget.cells import Family
+from rnnwidget.recording import LayerRecording
 from rnnwidget.recording.modules import Layer, RecurrentModule
-from rnnwidget.recording.recording import LayerRecording
 from rnnwidget.widgets.answers import Reading, headline, picked_label, shortened
 from rnnwidget.widgets.dials import describe, panel_rows
 from rnnwidget.widgets.heatmap import heatmap_and_margin, signed
@@ -44,9 +44,9 @@ def model_frame(model: nn.Module, modules: Sequence[RecurrentModule]) -> Frame:
             {
                 "path": module.path or "(the model itself)",
                 "family": _family_label(module.family),
-                "layers": module.module.num_layers,
-                "units": module.module.hidden_size,
-                "direction": "both directions" if module.module.bidirectional else "forward",
+                "layers": 1 + module.layers[-1].index,
+                "units": module.layers[0].hidden_size,
+                "direction": "both directions" if any(layer.reverse for layer in module.layers) else "forward",
                 "parameters": sum(parameter.numel() for parameter in module.module.parameters()),
             }
             for module in modules
@@ -67,7 +67,7 @@ def picture_frame(
     before, after = picture.baseline_recording[shown.layer], picture.recording[shown.layer]
     layer = next(layer for module in modules for layer in module.layers if layer.name == shown.layer)
     steps = int(after.lengths[shown.sequence])
-    width = layer.width(shown.site)
+    width = after[shown.site].size(-1)
     order = orders.order(picture.baseline_recording, shown.layer, width)
     pinned = shown.units[-1] if shown.units else orders.liveliest(picture.baseline_recording, shown.layer)
     map_before = before[shown.site][:steps, shown.sequence].float().cpu() if picture.edited else None
@@ -77,7 +77,7 @@ def picture_frame(
     return {
         "state": "filled",
         "hint": "",
-        "layers": [_layer_entry(module, layer) for module in modules for layer in module.layers],
+        "layers": [_layer_entry(module, layer, picture) for module in modules for layer in module.layers],
         "layer": shown.layer,
         "sequences": picture.batch,
         "sequence": shown.sequence,
@@ -103,7 +103,9 @@ def picture_frame(
 
 
 def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool = True) -> str:
-    """A short name such as ``0→`` or, where a model has several modules, ``encoder 1←``."""
+    """A short name such as ``0→`` or, where a model has several modules, ``encoder 1←``; a cell's own path."""
+    if not isinstance(module.module, nn.RNNBase):
+        return layer.name
     arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
     return arrow if alone or not module.path else f"{module.path} {arrow}"
 
@@ -111,17 +113,19 @@ def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool = True) ->
 def _family_label(family: Family) -> str:
     if family.name == "rnn":
         return f"RNN ({family.activations['hidden']})"
-    return family.name.upper()
+    return family.name.upper() if family.name in ("lstm", "gru") else family.name
 
 
-def _layer_entry(module: RecurrentModule, layer: Layer) -> Frame:
+def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture) -> Frame:
     prefix = f"{module.path} " if module.path else ""
+    place = f"layer {layer.index}, {'reverse' if layer.reverse else 'forward'}"
+    called = layer.name in picture.recording
     entry: Frame = {
         "name": layer.name,
         "label": layer_label(module, layer),
-        "title": f"{prefix}layer {layer.index}, {'reverse' if layer.reverse else 'forward'}",
+        "title": prefix + place if isinstance(module.module, nn.RNNBase) else f"{layer.name}, step by step",
         "family": layer.family.name,
-        "units": layer.projected_size,
+        "units": picture.recording[layer.name].hidden.size(-1) if called else layer.projected_size,
     }
     if layer.family.name == "rnn":
         entry["nonlinearity"] = layer.family.activations["hidden"]
@@ -129,7 +133,7 @@ def _layer_entry(module: RecurrentModule, layer: Layer) -> Frame:
 
 
 def _site_entry(family: Family, site: str) -> Frame:
-    noun = " state" if site in ("hidden", "cell") else ""
+    noun = " state" if site in family.states else ""
     return {
         "name": site,
         "label": site.replace("_", " ") + noun,
@@ -160,14 +164,14 @@ def _trace(
     series: dict[str, Frame] = {}
     previous: dict[str, bytes] = {}
     for site in layer.family.sites:
-        if unit >= layer.width(site):
+        if unit >= after[site].size(-1):
             continue
         series[site] = {
             "after": float_bytes(after[site][:steps, sequence, unit]),
             "before": None if before is None else float_bytes(before[site][:steps, sequence, unit]),
         }
     for state in layer.family.states:
-        if unit < layer.width(state):
+        if unit < after[state].size(-1):
             values = after[state][:steps, sequence, unit].float().cpu()
             start = after.initial[state][sequence, unit].float().cpu().reshape(1)
             came = torch.cat([values[1:], start]) if layer.reverse else torch.cat([start, values[:-1]])
@@ -184,7 +188,8 @@ def _gradient(picture: Picture, layer: LayerRecording, sequence: int) -> Frame:
     if picture.flow is None or layer.name not in picture.flow:
         return {"gradient": None, "gradient_message": picture.flow_message}
     total, local = gradient_norms(picture.flow, layer, sequence)
-    state, label = ("(h, c)", "local h") if "cell" in layer.states else ("h", "local")
+    letters = ", ".join(layer.source.family.letters[state] for state in layer.states)
+    state, label = (f"({letters})", "local h") if len(layer.states) > 1 else ("h", "local")
     return {
         "gradient": {
             "total": float_bytes(total),

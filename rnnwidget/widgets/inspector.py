@@ -140,7 +140,8 @@ class RNNInspector(traitlets.HasTraits):
 
     def __repr__(self) -> str:
         layers = ", ".join(
-            f"{layer.name} ({layer.family.name}, {layer.hidden_size} units)" for layer in self._layers.values()
+            f"{layer.name} ({layer.family.name}" + (f", {layer.hidden_size} units)" if layer.hidden_size else ")")
+            for layer in self._layers.values()
         )
         waiting = "waiting for a call" if self._picture is None else repr(self._picture.recording)
         return f"RNNInspector({self._model_frame['title']}: {layers}; {'closed' if self._closed else waiting})"
@@ -179,7 +180,8 @@ class RNNInspector(traitlets.HasTraits):
 
     @traitlets.validate("units")
     def _valid_units(self, proposal: Any) -> list[int]:
-        width = self._layers[self.layer].hidden_size
+        layer = self._layers[self.layer]
+        width = layer.hidden_size or (self._picture.recording[layer.name].hidden.size(-1) if self._picture else 0)
         outside = [unit for unit in proposal["value"] if not 0 <= unit < width]
         if outside:
             raise IndexError(f"units {outside} do not exist; layer {self.layer!r} has units 0 to {width - 1}")

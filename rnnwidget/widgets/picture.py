@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rnnwidget.analysis import clustered_order
 from rnnwidget.editing import Edit
+from rnnwidget.recording import LayerRecording, Recording
 from rnnwidget.recording.gradient_flow import GradientFlow
-from rnnwidget.recording.recording import LayerRecording, Recording
 
 SAMPLES = 4096
 
@@ -52,8 +52,8 @@ class RowOrders:
             self._recording, self._orders = recording, {}
         if (layer, width) not in self._orders:
             of_layer = recording[layer]
-            state = of_layer.hidden if of_layer.hidden.size(-1) == width else of_layer.cell
-            self._orders[layer, width] = clustered_order(_samples(state))
+            state = next(state for state in of_layer.states if of_layer[state].size(-1) == width)
+            self._orders[layer, width] = clustered_order(_samples(of_layer[state]))
         return self._orders[layer, width]
 
     def liveliest(self, recording: Recording, layer: str) -> int:
@@ -70,11 +70,8 @@ def _samples(state: Tensor) -> Tensor:
 
 
 def gradient_norms(flow: GradientFlow, layer: LayerRecording, sequence: int) -> tuple[Tensor, Tensor]:
-    """‖∂L/∂state_t‖, total with the cell state where there is one, and local of h alone, for one sequence."""
+    """‖∂L/∂state_t‖, total over all states of the layer, and local of h alone, for one sequence."""
     gradient = flow[layer.name]
     steps = int(layer.lengths[sequence])
-    hidden, local = (tensor[:steps, sequence].cpu().double() for tensor in (gradient.hidden, gradient.hidden_local))
-    total = hidden
-    if gradient.cell is not None:
-        total = torch.cat([hidden, gradient.cell[:steps, sequence].cpu().double()], dim=-1)
-    return total.norm(dim=-1), local.norm(dim=-1)
+    total = torch.cat([state[:steps, sequence].cpu().double() for state in gradient.states.values()], dim=-1)
+    return total.norm(dim=-1), gradient.hidden_local[:steps, sequence].cpu().double().norm(dim=-1)

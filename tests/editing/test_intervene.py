@@ -216,12 +216,22 @@ def test_a_training_loop_on_another_thread_is_not_disturbed() -> None:
 
 def test_a_model_that_cannot_be_copied_is_run_itself() -> None:
     model = answer()
-    model.kept = torch.ones(2, requires_grad=True) * 2  # no leaf: deepcopy refuses it
+    model.guard = threading.Lock()
     runner = rw.Intervention(model, X)
-    assert "deepcopy" in runner.twin.why_not_copied
+    assert "lock" in runner.twin.why_not_copied
     assert_same_bits(runner.baseline, model(X))
     assert_same_bits(runner.run([rw.clamp("f", 1.0)]).output, rw.intervene(answer(), X, [rw.clamp("f", 1.0)]).output)
     assert not model.rnn._forward_hooks
+
+
+def test_a_model_that_keeps_tensors_of_a_graph_is_copied() -> None:
+    model = answer()
+    nn.utils.parametrizations.weight_norm(model.rnn, "weight_hh_l0")
+    model.kept = model(X)  # no leaf: deepcopy alone refuses it
+    runner = rw.Intervention(model, X)
+    assert runner.twin.why_not_copied == ""
+    assert runner.twin.model is not model
+    assert_same_bits(runner.baseline, model(X))
 
 
 def test_gradient_flow_of_our_own_run() -> None:

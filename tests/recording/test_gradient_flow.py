@@ -5,25 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rnnwidget as rw
 from tests.cases import PREACTIVATIONS, STATES, Case, assert_close, assert_same_bits, cases
 from tests.edit_cases import EditCase, edited_cases
+from tests.losses import SOURCES, loss_of
 from tests.reference import Reference
-
-
-def loss_of(output: Tensor, finals: tuple[Tensor, ...], sources: frozenset[str], seed: int = 0) -> Tensor:
-    """A loss on some of output (time, batch, unit), h_n and c_n; curved, so that gradients depend on the values."""
-    generator = torch.Generator().manual_seed(seed)
-    total = output.new_zeros(())
-    for name, tensor in zip(("output", "h_n", "c_n"), (output, *finals), strict=False):
-        weights = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
-        if name in sources:
-            live = tensor.nan_to_num(nan=0.0)
-            total = total + (weights * (live + live * live)).sum()
-    return total
 
 
 def batched(case: Case, finals: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -48,9 +36,6 @@ def assert_flow(flow: rw.recording.Recording, case: Case, expected: Reference, l
             assert_close(gradient.preactivation(site), layer.gradient(loss, f"preactivation:{site}"))
 
 
-SOURCES = st.frozensets(st.sampled_from(["output", "h_n", "c_n"]), min_size=1)
-
-
 @settings(max_examples=100)
 @given(case=cases(), drawn=SOURCES)
 def test_flow_is_autograd_through_the_loop(case: Case, drawn: frozenset[str]) -> None:
@@ -65,7 +50,8 @@ def test_flow_is_autograd_through_the_loop(case: Case, drawn: frozenset[str]) ->
     assert_flow(flow, case, expected, expected_loss)
     theirs = torch.autograd.grad(expected_loss, list(case.module.parameters()), allow_unused=True)
     for parameter, gradient in zip(case.module.parameters(), theirs, strict=True):
-        assert_close(parameter.grad, torch.zeros_like(parameter) if gradient is None else gradient)
+        zero = torch.zeros_like(parameter)
+        assert_close(zero if parameter.grad is None else parameter.grad, zero if gradient is None else gradient)
 
 
 @settings(max_examples=80)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import rnnwidget as rw
-from rnnwidget.recording.interception import Client, attach, detach
+from rnnwidget.recording.clients import Client
+from rnnwidget.recording.interception import attach, detach
 from rnnwidget.recording.modules import recurrent_modules
 from tests.cases import assert_same_bits
 
@@ -140,10 +141,18 @@ def test_an_error_of_the_kernel_is_the_users_to_see() -> None:
     assert nothing_is_active(module)
 
 
-def test_autocast_is_refused_by_name() -> None:
-    module = nn.LSTM(3, 4)
-    with pytest.raises(NotImplementedError, match="autocast"), rw.record(module), torch.autocast("cpu"):
-        module(X)
+def test_what_pytorch_refuses_under_autocast_is_the_users_to_see() -> None:
+    module = nn.LSTM(3, 4, num_layers=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        try:
+            module(X)
+        except RuntimeError as error:
+            refused = str(error)
+        else:
+            pytest.skip("this CPU has oneDNN's LSTM in bfloat16")
+        with pytest.raises(RuntimeError) as recorded, rw.record(module):
+            module(X)
+    assert str(recorded.value) == refused
     assert nothing_is_active(module)
 
 
@@ -186,4 +195,16 @@ def test_a_generator_that_is_dropped_with_its_block_open() -> None:
     steps = endless()
     next(steps)
     steps.close()
+    assert nothing_is_active(module)
+
+
+def test_two_half_precisions_at_once_are_refused_by_name() -> None:
+    module = nn.GRU(3, 4, dtype=torch.float16)
+
+    def call() -> None:
+        with torch.autocast("cpu", torch.bfloat16), rw.record(module):
+            module(X.half())
+
+    with pytest.raises(NotImplementedError, match=r"GRU in torch\.float16 ran under autocast to torch\.bfloat16"):
+        call()
     assert nothing_is_active(module)

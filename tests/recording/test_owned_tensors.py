@@ -82,7 +82,7 @@ def test_snapshot_is_shared_while_nothing_moved() -> None:
         with rw.record(case.module) as recording:
             case.call()
         recordings.append(recording)
-        return recording._recorded[0].snapshot
+        return recording["l0"].source._calls[0].snapshot
 
     recordings: list[rw.Recording] = []
     first, second = snapshot(), snapshot()

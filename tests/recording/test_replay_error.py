@@ -7,7 +7,10 @@ import pytest
 import torch
 
 import rnnwidget as rw
-from tests.cases import Case
+from rnnwidget.cells import gru, lstm, rnn, rnn_relu
+from rnnwidget.recording.layer_source import RebuiltLayer
+from rnnwidget.recording.recorded_call import RecordedCall
+from tests.cases import Case, assert_same_bits
 
 
 def recorded(case: Case) -> rw.Recording:
@@ -16,28 +19,64 @@ def recorded(case: Case) -> rw.Recording:
     return recording
 
 
+def kept(recording: rw.Recording, layer: str = "l0") -> RecordedCall:
+    return recording[layer].source._calls[0]
+
+
 @pytest.mark.parametrize("family", ["lstm", "gru", "tanh", "relu"])
 @pytest.mark.parametrize("layer", ["l0", "l0_reverse", "l1", "l1_reverse"])
 def test_a_moved_weight_is_caught(family: str, layer: str) -> None:
     case = Case(family, layers=2, bidirectional=True, dtype=torch.float32)
     recording = recorded(case)
     index, side = int(layer[1]), int(layer.endswith("reverse"))
-    weights = recording._recorded[0].call.weights[index][side]
+    weights = kept(recording, layer).call.weights[index][side]
     weights.hidden_hidden.add_(2.0)
     assert recording[layer].replay_error > 1e-3
 
 
-def test_a_weight_moved_below_the_top_is_caught_above() -> None:
+def test_a_weight_moved_below_the_top_is_caught_above_where_layers_are_run_again() -> None:
+    # Off the CPU a stack runs as one call, and what passed between its layers is rebuilt when somebody asks.
     recording = recorded(Case("gru", layers=3))
-    recording._recorded[0].call.weights[0][0].input_bias.add_(1.0)
+    call = kept(recording)
+    call.ran_by_layer = None
+    call.call.weights[0][0].input_bias.add_(1.0)
+    assert call.replayed
     assert recording["l1"].replay_error > 1e-3
+    assert recording["l0"].replay_error > 1e-3
+
+
+def test_layers_run_again_have_the_bits_of_the_layers_that_ran() -> None:
+    case = Case("lstm", layers=3, bidirectional=True, dtype=torch.float32)
+    expected, recording = recorded(case), recorded(case)
+    kept(recording).ran_by_layer = None
+    for name in case.names:
+        assert_same_bits(recording[name].hidden, expected[name].hidden)
+        assert recording[name].replay_error < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("family", "wrong"), [("tanh", rnn_relu), ("relu", rnn), ("gru", lstm), ("lstm", gru)], ids=str
+)
+def test_the_mathematics_of_another_family_is_caught(family: str, wrong: object) -> None:
+    case = Case(family, steps=12)
+    call = kept(recorded(case))
+    layer = replace(call.module.layers[0], family=wrong)
+    if family in ("gru", "lstm"):
+        # The rows of one gate more or less: what a wrong guess about the layout of the weights would read.
+        rows, units = len(wrong.gates) * 4, 4
+        matrices = call.call.weights[0][0].map(lambda weight: weight.repeat(2, *[1] * (weight.dim() - 1))[:rows])
+        call = replace(call, call=replace(call.call, weights=((matrices,),)))
+        if wrong is lstm:
+            call = replace(call, call=replace(call.call, initial=call.call.initial * 2))
+        assert call.output.size(-1) == units
+    assert rw.LayerRecording(RebuiltLayer([call], layer)).replay_error > 1e-3
 
 
 @pytest.mark.parametrize("which", ["input", "initial", "output"])
 def test_a_moved_tensor_is_caught(which: str) -> None:
     recording = recorded(Case("lstm"))
-    kept = recording._recorded[0]
-    tensor = {"input": kept.call.input, "initial": kept.call.initial[0], "output": kept.output}[which]
+    call = kept(recording)
+    tensor = {"input": call.call.input, "initial": call.call.initial[0], "output": call.output}[which]
     tensor.add_(1.0)
     assert recording["l0"].replay_error > 1e-3
 
@@ -52,6 +91,17 @@ def test_nan_where_a_live_state_is_not_finite(family: str, bad: float) -> None:
     recording = recorded(case)
     assert math.isnan(recording["l0"].replay_error)
     assert recording["l0"].hidden.shape == (4, 2, 4)
+
+
+def test_an_output_changed_in_place_is_the_users_own() -> None:
+    case = Case("gru", layers=2)
+    with rw.record(case.module) as recording:
+        output, finals = case.call()
+        with torch.no_grad():
+            output.fill_(7.0)
+            finals[0].fill_(7.0)
+    assert recording["l1"].hidden.abs().max() < 7
+    assert all(recording[name].replay_error <= 1e-12 for name in case.names)
 
 
 def test_padding_does_not_count() -> None:
@@ -81,6 +131,6 @@ def test_it_rebuilds_with_the_edits() -> None:
     with rw.edited(case.module, *edits):
         recording = recorded(case)
     assert all(recording[layer].replay_error < 1e-5 for layer in recording.layers)
-    kept = recording._recorded[0]
-    without = rw.LayerRecording(replace(kept, edits={}), kept.module.layers[0])
+    call = kept(recording)
+    without = rw.LayerRecording(RebuiltLayer([replace(call, edits={})], call.module.layers[0]))
     assert without.replay_error > 1e-3

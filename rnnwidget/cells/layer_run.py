@@ -1,0 +1,138 @@
+"""One layer and direction over a stretch of time: what a family computes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rnnwidget.cells.edits import NO_EDITS, LayerEdits
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The weights of one layer and direction, in PyTorch's layout (rows are gate after gate)."""
+
+    input_hidden: Float[Tensor, "rows feature"]
+    hidden_hidden: Float[Tensor, "rows hidden"]
+    input_bias: Float[Tensor, " rows"] | None = None
+    hidden_bias: Float[Tensor, " rows"] | None = None
+    projection: Float[Tensor, "projected unit"] | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """The weights as PyTorch's flat list has them."""
+        every = (self.input_hidden, self.hidden_hidden, self.input_bias, self.hidden_bias, self.projection)
+        return [weight for weight in every if weight is not None]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
+        """The same weights with ``function`` applied to each tensor."""
+
+        def maybe(weight: Tensor | None) -> Tensor | None:
+            return None if weight is None else function(weight)
+
+        return LayerWeights(
+            function(self.input_hidden),
+            function(self.hidden_hidden),
+            maybe(self.input_bias),
+            maybe(self.hidden_bias),
+            maybe(self.projection),
+        )
+
+    def rows(self, start: int, stop: int) -> LayerWeights:
+        """The rows of one gate."""
+        return LayerWeights(
+            self.input_hidden[start:stop],
+            self.hidden_hidden[start:stop],
+            None if self.input_bias is None else self.input_bias[start:stop],
+            None if self.hidden_bias is None else self.hidden_bias[start:stop],
+        )
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """One layer and direction over a stretch of time, in the order in which the layer reads it.
+
+    ``initial`` holds the state before the first step, hidden state first; ``later`` is the hidden state that each step
+    after the first started from. ``weights`` are the matrices of a layer that PyTorch computes, else the module that
+    holds them.
+    """
+
+    inputs: Float[Tensor, "time batch feature"]
+    initial: tuple[Float[Tensor, "batch _"], ...]
+    later: Float[Tensor, "_ batch hidden"]
+    weights: LayerWeights | nn.Module
+    edits: LayerEdits = NO_EDITS
+
+    @property
+    def previous(self) -> Float[Tensor, "time batch hidden"]:
+        """The hidden state that each step started from."""
+        if self.inputs.size(0) == 0:
+            return self.later
+        first = self.initial[0].unsqueeze(0)
+        return torch.cat([first, self.later]) if self.later.size(0) else first
+
+    @property
+    def matrices(self) -> LayerWeights:
+        """The weights of a layer that PyTorch computes."""
+        assert isinstance(self.weights, LayerWeights)
+        return self.weights
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that computes the layer itself."""
+        assert isinstance(self.weights, nn.Module)
+        return self.weights
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Gradients that reach a layer from outside its own recurrence, in the layer's own order of time.
+
+    ``carried`` are those of the states after the hidden state, in the family's order; none of them means zero.
+    """
+
+    hidden: Float[Tensor, "time batch hidden"]
+    carried: tuple[Float[Tensor, "time batch _"], ...] = ()
+
+
+def affine(
+    inputs: Float[Tensor, "time batch feature"],
+    weight: Float[Tensor, "rows feature"],
+    bias: Float[Tensor, " rows"] | None,
+) -> Float[Tensor, "time batch rows"]:
+    """x Wᵀ + b at every step in one matrix product."""
+    return torch.nn.functional.linear(inputs, weight, bias)
+
+
+def recurrent_affine(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "time batch rows"]:
+    """W_ih x + b_ih + W_hh h + b_hh at every step, in memory of its own."""
+    if torch.is_grad_enabled():
+        return affine(run.inputs, weights.input_hidden, weights.input_bias) + affine(
+            run.previous, weights.hidden_hidden, weights.hidden_bias
+        )
+    bias = weights.input_bias
+    if bias is not None and weights.hidden_bias is not None:
+        bias = bias + weights.hidden_bias
+    total = affine(run.inputs, weights.input_hidden, bias)
+    if run.inputs.size(0):
+        recurrent = weights.hidden_hidden.t()
+        total[0].addmm_(run.initial[0], recurrent)
+        total[1:].flatten(0, 1).addmm_(run.later.flatten(0, 1), recurrent)
+    return total
+
+
+def recurrent_part(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "time batch rows"]:
+    """W_hh h + b_hh at every step, in memory of its own."""
+    if torch.is_grad_enabled() or run.inputs.size(0) == 0:
+        return affine(run.previous, weights.hidden_hidden, weights.hidden_bias)
+    steps, batch = run.inputs.shape[:2]
+    part = run.later.new_empty(steps, batch, weights.hidden_hidden.size(0))
+    for rows, states in ((part[0], run.initial[0]), (part[1:].flatten(0, 1), run.later.flatten(0, 1))):
+        if weights.hidden_bias is None:
+            torch.mm(states, weights.hidden_hidden.t(), out=rows)
+        else:
+            torch.addmm(weights.hidden_bias, states, weights.hidden_hidden.t(), out=rows)
+    return part

@@ -1,0 +1,192 @@
+"""Who looks at recurrent calls and who edits them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rnnwidget.cells.edits import NO_EDITS, LayerEdits
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, StackTrace, run_stack
+
+States = tuple[Tensor, ...]
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """Gives the edits of each layer of a call, and carries a layer out under edits.
+
+    ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
+    backward makes once more, which hands nothing out.
+    """
+
+    def begin(self, module: RecurrentModule, given: States, sequence: object, *, again: bool) -> None: ...
+
+    def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]: ...
+
+    def run_layer(
+        self, call: RecurrentCall, index: int, inputs: Tensor, initial: States, edits: tuple[LayerEdits, ...]
+    ) -> LayerOutput: ...
+
+    def returned(self, module: RecurrentModule, states: States) -> None: ...
+
+
+@dataclass(frozen=True)
+class SeenCall:
+    """One recurrent call as it happened. ``trace`` is there if it ran layer by layer.
+
+    ``handed`` are the very tensors that the user gets: the output, or None where there is none beside the states, and
+    the final states. ``autocast`` is the precision that the call ran in where it is not its tensors' own.
+    """
+
+    module: RecurrentModule
+    call: RecurrentCall
+    result: LayerOutput
+    handed: tuple[Tensor | None, ...]
+    edits: Mapping[str, LayerEdits]
+    trace: StackTrace | None
+    grad_enabled: bool
+    autocast: torch.dtype | None
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Is told of each call before it begins, after it ran, and when its module returns.
+
+    ``given`` and ``states`` are the states as the user hands them in and gets them; what ``begin`` returns, of the same
+    values, takes the place of those given. ``keeps_gradients`` says that it hooks what a call hands out.
+    """
+
+    @property
+    def keeps_gradients(self) -> bool: ...
+
+    def begin(self, module: RecurrentModule, given: States) -> States: ...
+
+    def receive(self, seen: SeenCall) -> None: ...
+
+    def returned(self, module: RecurrentModule, states: States) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """What one block or widget wants of the calls of a model: to look, to edit, or both.
+
+    ``thread`` is the thread whose calls concern it, None for any.
+    """
+
+    thread: int | None
+    recorder: Recorder | None = None
+    editor: Editor | None = None
+
+    def concerned(self) -> bool:
+        """Whether calls on this thread are the client's."""
+        return self.thread is None or self.thread == threading.get_ident()
+
+    def refused(self, error: Exception) -> None:
+        """A call cannot be read."""
+        raise error
+
+
+@dataclass(frozen=True, eq=False)
+class Interest:
+    """A client and the module under the path that it has in the client's own model."""
+
+    module: RecurrentModule
+    client: Client
+
+
+@dataclass(frozen=True)
+class Parties:
+    """The clients of one call. A call that a backward makes again, as activation checkpointing does, is not told."""
+
+    interests: tuple[Interest, ...]
+    recomputing: bool
+
+    @property
+    def editors(self) -> list[tuple[RecurrentModule, Editor]]:
+        return [(each.module, each.client.editor) for each in self.interests if each.client.editor is not None]
+
+    @property
+    def recorders(self) -> list[tuple[RecurrentModule, Recorder]]:
+        if self.recomputing:
+            return []
+        return [(each.module, each.client.recorder) for each in self.interests if each.client.recorder is not None]
+
+    @property
+    def keep_gradients(self) -> bool:
+        """Whether a recorder hooks what this call hands out."""
+        return torch.is_grad_enabled() and any(recorder.keeps_gradients for _, recorder in self.recorders)
+
+    def begin(self, given: States, sequence: object) -> States:
+        """Tell everybody that a call begins; the states to begin it with."""
+        for module, recorder in self.recorders:
+            given = recorder.begin(module, given)
+        for module, editor in self.editors:
+            editor.begin(module, given, sequence, again=self.recomputing)
+        return given
+
+    def edits(self, call: RecurrentCall) -> tuple[LayerEdits, ...]:
+        """The edits of each layer, those of outer blocks first."""
+        if not self.editors:
+            return (NO_EDITS,) * len(self.interests[0].module.layers)
+        by_editor = [editor.call_edits(module, call) for module, editor in self.editors]
+        return tuple(
+            LayerEdits(
+                tuple(edit for of_editor in by_editor for edit in of_editor[place].edits),
+                stepped=any(of_editor[place].stepped for of_editor in by_editor),
+            )
+            for place in range(len(by_editor[0]))
+        )
+
+    def run_by_layer(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> StackTrace:
+        """Run a call layer by layer, those that have edits by the first editor."""
+        editor = next((editor for _, editor in self.editors), None)
+
+        def run_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: States, /) -> LayerOutput:
+            of_layer = edits[index * call.directions : (index + 1) * call.directions]
+            if editor is None or not any(of_layer):
+                return call.run_layer(call.weights[index], inputs, initial)
+            return editor.run_layer(call, index, inputs, initial, of_layer)
+
+        return run_stack(call, run_layer)
+
+    def tell(
+        self,
+        call: RecurrentCall,
+        result: LayerOutput,
+        handed: tuple[Tensor | None, ...],
+        edits: tuple[LayerEdits, ...],
+        trace: StackTrace | None,
+    ) -> None:
+        """Tell recorders what happened."""
+        for module, recorder in self.recorders:
+            named = {layer.name: own for layer, own in zip(module.layers, edits, strict=True) if own}
+            precision = autocast_of(call.input.device.type)
+            recorder.receive(SeenCall(module, call, result, handed, named, trace, torch.is_grad_enabled(), precision))
+
+    def refuse(self, error: Exception) -> None:
+        """Tell everybody that the call cannot be read."""
+        for each in self.interests:
+            each.client.refused(error)
+
+    def returned(self, states: States) -> None:
+        """Tell everybody which states the user gets."""
+        for module, recorder in self.recorders:
+            recorder.returned(module, states)
+        for module, editor in () if self.recomputing else self.editors:
+            editor.returned(module, states)
+
+
+def autocast_of(device: str) -> torch.dtype | None:
+    """The precision that autocast casts to on a device, None where it does not."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+
+def recomputing() -> bool:
+    """Whether this call is made by a backward, as activation checkpointing does, and so is none of the user's."""
+    return torch._C._current_graph_task_id() != -1  # noqa: SLF001 - torch has no other way to ask

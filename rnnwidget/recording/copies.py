@@ -1,0 +1,70 @@
+"""Copies of modules that carry nothing of ours and hold other tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.recording.model_hook import without_hooks
+
+
+def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy whose parameters are what ``parameter_for`` gives; buffers and other tensors in it are cloned.
+
+    ``deepcopy`` alone refuses tensors that have a graph, which a module with ``weight_norm`` or a log of its states
+    holds after a forward.
+    """
+    memo: dict[int, object] = {}
+    with torch.inference_mode(mode=False), torch.no_grad():
+        for part in module.modules():
+            for parameter in part._parameters.values():
+                if parameter is not None:
+                    memo[id(parameter)] = nn.Parameter(parameter_for(parameter), requires_grad=False)
+            for tensor in _tensors_in(list(vars(part).values())):
+                if id(tensor) not in memo:
+                    memo[id(tensor)] = tensor.detach().clone()
+        return without_hooks(copy.deepcopy(module, memo))
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _tensors_in(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors_in(item)
+
+
+def same_settings(module: nn.Module, copied: nn.Module) -> bool:
+    """Whether everything but parameters, buffers and hooks has the same values, such as a time constant."""
+    pairs = zip(module.modules(), copied.modules(), strict=False)
+    return all(_alike(_settings(one), _settings(other)) for one, other in pairs)
+
+
+_TORCHS_OWN = frozenset(vars(nn.Module()))
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name not in _TORCHS_OWN}
+
+
+def _alike(one: Any, other: Any) -> bool:  # noqa: PLR0911 - a case for each kind of value
+    if one is other or type(one) is not type(other):
+        return one is other
+    if isinstance(one, Tensor):
+        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return bool(np.array_equal(one, other))
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if hasattr(one, "__dict__") and not callable(one):
+        return _alike(vars(one), vars(other))
+    return callable(one) or bool(one == other)  # a copy shares code

@@ -1,0 +1,34 @@
+"""Keeps ``torch.compile`` out of a block: compiled graphs call no hooks, and Dynamo would compile our own code too."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+_lock = threading.Lock()
+_open: list[Any] = []
+
+
+@contextlib.contextmanager
+def compiled_code_runs_eagerly() -> Iterator[None]:
+    """What ``torch.compile`` compiled, or would, runs as plain PyTorch inside the block.
+
+    The stance is the process's, not a thread's: the first block that begins sets it, the last that ends puts it back.
+    """
+    if "torch._dynamo.eval_frame" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
+        yield
+        return
+    with _lock:
+        _open.append(torch.compiler.set_stance("force_eager"))
+    try:
+        yield
+    finally:
+        with _lock:
+            # Undone in the order in which they were set, whichever block ends first.
+            stance = _open.pop()
+            stance.__exit__(None, None, None)

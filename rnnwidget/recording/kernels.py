@@ -1,0 +1,100 @@
+"""PyTorch's own recurrent kernels, and how their arguments are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rnnwidget.cells import Family
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.recording.clients import autocast_of
+from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
+from rnnwidget.recording.sequences import SequenceLayout
+
+_STACKS: frozenset[object] = frozenset({torch._VF.lstm, torch._VF.gru, torch._VF.rnn_tanh, torch._VF.rnn_relu})
+_CELLS: frozenset[object] = frozenset(
+    {torch._VF.lstm_cell, torch._VF.gru_cell, torch._VF.rnn_tanh_cell, torch._VF.rnn_relu_cell}
+)
+KERNELS = _STACKS | _CELLS
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def parse_kernel_call(
+    kernel: Kernel, arguments: tuple[Any, ...], module: nn.Module, family: Family, sequence: object
+) -> RecurrentCall:
+    """Read the positional arguments of a kernel; ``sequence`` is what the module was called with.
+
+    NotImplementedError where a call cannot be read; the message says why.
+    """
+    own, autocast = arguments[0].dtype, autocast_of(arguments[0].device.type)
+    if own in _HALVES and autocast not in (None, own):
+        raise NotImplementedError(
+            f"{type(module).__name__} in {own} ran under autocast to {autocast}: PyTorch computes such a call partly "
+            "in one and partly in the other, so it cannot be recorded or edited. Leave autocast for this call, or use "
+            "one half precision for both"
+        )
+    if kernel in _CELLS:
+        return _parse_cell(kernel, arguments, family)
+    packed = not isinstance(arguments[3], bool)
+    if packed and not isinstance(sequence, PackedSequence):
+        raise NotImplementedError(
+            f"{type(module).__name__} packs its input inside its own forward, which hides the order of the batch; "
+            "pass it a PackedSequence to record or edit it"
+        )
+    if isinstance(sequence, PackedSequence):
+        data, batch_sizes, states, flat, biased, layers, dropout, training, bidirectional = arguments
+        layout = SequenceLayout(
+            steps=len(batch_sizes),
+            batch=int(batch_sizes[0]),
+            batch_first=False,
+            batch_sizes=batch_sizes,
+            sorted_indices=sequence.sorted_indices,
+            unsorted_indices=sequence.unsorted_indices,
+        )
+    else:
+        data, states, flat, biased, layers, dropout, training, bidirectional, batch_first = arguments
+        steps, batch = (data.size(1), data.size(0)) if batch_first else (data.size(0), data.size(1))
+        layout = SequenceLayout(steps=steps, batch=batch, batch_first=batch_first)
+    projected = bool(getattr(module, "proj_size", 0))
+    return RecurrentCall(
+        form="stack",
+        kernel=kernel,
+        family=family,
+        layout=layout,
+        input=data,
+        initial=tuple(states) if isinstance(states, (tuple, list)) else (states,),
+        weights=_by_layer(flat, layers, 2 if bidirectional else 1, biased=biased, projected=projected),
+        dropout=dropout,
+        training=training,
+    )
+
+
+def _parse_cell(kernel: Kernel, arguments: tuple[Any, ...], family: Family) -> RecurrentCall:
+    x, given, input_hidden, hidden_hidden, *biases = arguments
+    input_bias, hidden_bias = biases or (None, None)
+    states: tuple[Tensor, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    return RecurrentCall(
+        form="cell",
+        kernel=kernel,
+        family=family,
+        layout=SequenceLayout(steps=1, batch=x.size(0), batch_first=False),
+        input=x.unsqueeze(0),
+        initial=tuple(state.unsqueeze(0) for state in states),
+        weights=((LayerWeights(input_hidden, hidden_hidden, input_bias, hidden_bias),),),
+    )
+
+
+def _by_layer(
+    flat: list[Tensor], layers: int, directions: int, *, biased: bool, projected: bool
+) -> tuple[tuple[LayerWeights, ...], ...]:
+    each = 2 + 2 * biased + projected
+
+    def one(position: int) -> LayerWeights:
+        tensors = flat[position * each : (position + 1) * each]
+        input_bias, hidden_bias = tensors[2:4] if biased else (None, None)
+        return LayerWeights(tensors[0], tensors[1], input_bias, hidden_bias, tensors[-1] if projected else None)
+
+    return tuple(tuple(one(layer * directions + side) for side in range(directions)) for layer in range(layers))

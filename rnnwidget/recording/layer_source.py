@@ -1,0 +1,160 @@
+"""Where a layer's numbers come from: rebuilt from recorded calls, or read from a file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rnnwidget.cells.edits import NO_EDITS, LayerEdits
+from rnnwidget.cells.family import Family
+from rnnwidget.recording.arithmetic import our_arithmetic
+from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.recorded_call import RecordedCall
+from rnnwidget.recording.stretches import Stretch, Window, stretches
+
+
+class LayerSource(ABC):
+    """One layer and direction over a run of steps: tensors are (time, batch, unit) by input position, NaN at padding.
+
+    A ``window`` (start, stop) asks for some steps only.
+    """
+
+    name: str
+    family: Family
+    batch_first: bool | None
+    edits: LayerEdits
+    truncations: tuple[int, ...]
+
+    @abstractmethod
+    def site(self, site: str, window: Window | None = None) -> Tensor:
+        """A gate or state by its full name."""
+
+    @abstractmethod
+    def preactivation(self, site: str, window: Window | None = None) -> Tensor:
+        """The affine value before a nonlinearity."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """How many steps the run has."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Tensor:
+        """What the layer read."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> Tensor:
+        """How many steps each sequence has."""
+
+    @property
+    @abstractmethod
+    def initial(self) -> tuple[Tensor, ...]:
+        """The states before the first step."""
+
+    @property
+    @abstractmethod
+    def residual(self) -> float:
+        """The one-step residual."""
+
+
+class RebuiltLayer(LayerSource):
+    """A layer of calls that a recording keeps, each going on from the one before."""
+
+    def __init__(self, calls: Sequence[RecordedCall], layer: Layer) -> None:
+        self._calls, self._layer = tuple(calls), layer
+        self.name, self.family = layer.name, layer.family
+        layout = self._calls[0].call.layout
+        self.batch_first = None if layout.packed else layout.batch_first
+        starts = self._starts
+        self.truncations = tuple(start for start, call in zip(starts, self._calls, strict=False) if call.cut)
+        self.edits = self._calls[0].edits.get(self.name, NO_EDITS) if len(self._calls) == 1 else NO_EDITS
+
+    @cached_property
+    def _stretches(self) -> list[Stretch]:
+        return stretches(self._calls, self._layer)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The first step of each call, and after them the number of steps."""
+        starts = [0]
+        for call in self._calls:
+            starts.append(starts[-1] + call.call.layout.steps)
+        return starts
+
+    @property
+    def steps(self) -> int:
+        return self._starts[-1]
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return our_arithmetic(self._calls[0].output.device.type)
+
+    def site(self, site: str, window: Window | None = None) -> Tensor:
+        with self._arithmetic():
+            if window is None:
+                return _joined([stretch.site(site) for stretch in self._stretches])
+            return _joined([stretch.window(site, part) for stretch, part in self._parts(window)])
+
+    def preactivation(self, site: str, window: Window | None = None) -> Tensor:
+        with self._arithmetic():
+            if window is None:
+                return _joined([stretch.preactivation(site) for stretch in self._stretches])
+            return _joined([stretch.window(site, part, preactivation=True) for stretch, part in self._parts(window)])
+
+    def _parts(self, window: Window) -> list[tuple[Stretch, Window]]:
+        """The stretches that a window touches, and what it takes of each."""
+        parts: list[tuple[Stretch, Window]] = []
+        begin = 0
+        for stretch in self._stretches:
+            start, stop = max(window[0] - begin, 0), min(window[1] - begin, stretch.layout.steps)
+            if start < stop or (not parts and stretch is self._stretches[-1]):
+                parts.append((stretch, (start, max(start, stop))))
+            begin += stretch.layout.steps
+        return parts
+
+    @property
+    def inputs(self) -> Tensor:
+        with self._arithmetic():
+            return _joined([stretch.blank(stretch.inputs.clone()) for stretch in self._stretches])
+
+    @property
+    def lengths(self) -> Tensor:
+        ends = [
+            start + call.call.layout.lengths(call.output.device)
+            for start, call in zip(self._starts, self._calls, strict=False)
+        ]
+        return ends[-1]
+
+    @property
+    def initial(self) -> tuple[Tensor, ...]:
+        with self._arithmetic():
+            return self._stretches[0].run.initial
+
+    @property
+    def residual(self) -> float:
+        """The largest of the layer's own, and of the layers above where they rest on a replay of this one."""
+        with self._arithmetic():
+            return self._residual()
+
+    def _residual(self) -> float:
+        own = [stretch.residual for stretch in self._stretches]
+        if any(residual != residual for residual in own):  # noqa: PLR0124 - NaN is what differs from itself
+            return float("nan")
+        replayed = [call for call in self._calls if call.replayed]
+        above = [
+            stretch.residual
+            for layer in (replayed[0].module.layers if replayed else ())
+            if layer.index > self._layer.index
+            for stretch in stretches(replayed, layer)
+        ]
+        return max([*own, *(residual for residual in above if residual == residual)])  # noqa: PLR0124 - likewise
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

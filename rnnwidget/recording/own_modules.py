@@ -1,0 +1,251 @@
+"""Calls of modules that a person registered: they step by themselves, and are read from what goes in and comes out."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.cells.registry import Registration
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.sequences import SequenceLayout
+
+
+class WrongArgumentsError(TypeError):
+    """A module was called with arguments that its own forward does not take."""
+
+
+@dataclass(frozen=True)
+class OwnArguments:
+    """What a registered module was called with: its input, and the state before the first step where one was given."""
+
+    x: Tensor
+    states: tuple[Tensor, ...]
+
+
+def read_arguments(
+    registration: Registration, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> OwnArguments:
+    """The input and the given states.
+
+    TypeError if there is no tensor where the input should be, or not one state for each name.
+    """
+    x: Any
+    given: Any
+    if registration.takes is not None:
+        x, given = registration.takes(module, *arguments, **keywords)
+    else:
+        values = list(arguments)
+        if keywords:
+            try:
+                bound = inspect.signature(module.forward).bind(*arguments, **keywords)
+            except TypeError as error:
+                raise WrongArgumentsError from error
+            values = list(bound.arguments.values())
+        x, given = (values[0] if values else None), (values[1] if len(values) > 1 else None)
+    if not isinstance(x, Tensor) or x.dim() not in (1, 2, 3):
+        raise TypeError(
+            f"{_name(module)} was called with {_kind(x)} where its input should be: a tensor (batch, feature) for one "
+            "step, (time, batch, feature) or (batch, time, feature) for a sequence. "
+            f"register({_name(module)}, takes=…) can say where the input is"
+        )
+    states = _tensors(given)
+    wanted = registration.family.states
+    if states and len(states) != len(wanted):
+        raise TypeError(
+            f"{_name(module)} was called with {len(states)} states; family {registration.family.name!r} has "
+            f"{', '.join(wanted)}. register({_name(module)}, takes=…) can say where they are"
+        )
+    return OwnArguments(x, states)
+
+
+@dataclass(frozen=True)
+class OwnResult:
+    """What a registered module returned: hidden states of every step (None where one step returned states alone), the
+    final states where it gave some, and what else is in it, such as a readout."""
+
+    returned: Any
+    output: Tensor | None
+    finals: tuple[Tensor, ...]
+    others: tuple[Tensor, ...]
+
+    def exchanges(
+        self, output: Tensor | None, finals: tuple[Tensor, ...], others: tuple[Tensor, ...] = ()
+    ) -> dict[int, Tensor]:
+        """Which tensor takes the place of which, by identity."""
+        pairs = [*zip(self.finals, finals, strict=bool(self.finals)), *zip(self.others, others, strict=bool(others))]
+        if self.output is not None and output is not None:
+            pairs.append((self.output, output))
+        return {id(old): new.reshape(old.shape) for old, new in pairs}
+
+
+def read_result(registration: Registration, module: nn.Module, arguments: OwnArguments, returned: Any) -> OwnResult:
+    """Find the states in what a module returned; TypeError where they cannot be told."""
+    states = registration.family.states
+    one_step = arguments.x.dim() < 3
+    found = _tensors(registration.returns(returned) if registration.returns is not None else returned)
+    hidden: Tensor | None = None
+    if one_step and len(found) in (len(states), 1 + len(states)):
+        finals = found[-len(states) :]
+    elif len(found) in (1, 1 + len(states)):
+        hidden, finals = found[0], found[1:]
+    else:
+        raise TypeError(
+            f"{_name(module)} returned {len(found)} tensors; expected {_expected(states, one_step=one_step)}. "
+            f"register({_name(module)}, returns=…) can say where the states are"
+        )
+    if hidden is not None and hidden.shape[:2] != arguments.x.shape[:2]:
+        raise TypeError(
+            f"{_name(module)} returned {tuple(hidden.shape)} for an input of {tuple(arguments.x.shape)}: not a hidden "
+            f"state for every step. register({_name(module)}, returns=…) can say where the hidden states are"
+        )
+    if hidden is not None and finals and registration.returns is None:
+        _check_final(registration, module, hidden, finals[0])
+    own = {id(tensor) for tensor in (hidden, *finals)}
+    everything = {id(tensor): tensor for tensor in _tensors(returned)}
+    return OwnResult(returned, hidden, finals, tuple(tensor for key, tensor in everything.items() if key not in own))
+
+
+def edited_others(
+    registration: Registration, module: nn.Module, result: OwnResult, hidden: Tensor
+) -> tuple[Tensor, ...]:
+    """What a module returns beside its states, from edited hidden states.
+
+    NotImplementedError if nobody said how it follows from them.
+    """
+    if not result.others:
+        return ()
+    if registration.readout is None:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in result.others)
+        raise NotImplementedError(
+            f"{_name(module)} returns more than its states, of shape {shapes}, which edits have to reach: "
+            f"register({_name(module)}, readout=lambda module, hidden: …) says how it follows from the hidden states"
+        )
+    with_shape = hidden if result.output is None else hidden.reshape(result.output.shape)
+    given = _tensors(registration.readout(module, with_shape))
+    if len(given) != len(result.others):
+        raise TypeError(f"the readout of {_name(module)} gave {len(given)} tensors, the module {len(result.others)}")
+    return given
+
+
+def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, final: Tensor) -> None:
+    """TypeError if what stands in the place of the final state is not the hidden state of the last step."""
+    time = 1 if is_batch_first(registration, module) else 0
+    if hidden.size(time) == 0:
+        return
+    last = hidden.select(time, -1)
+    same = final.numel() == last.numel() and bool(
+        torch.isclose(final.reshape(last.shape), last, rtol=1e-3, atol=1e-5, equal_nan=True).all()
+    )
+    if not same:
+        raise TypeError(
+            f"{_name(module)} returned {_kind(hidden)} and {_kind(final)}, which is not the first one's last step: "
+            f"register({_name(module)}, returns=lambda output: (hidden, None)) says which are the hidden states"
+        )
+
+
+def is_batch_first(registration: Registration, module: nn.Module) -> bool:
+    """Whether a sequence is (batch, time, feature)."""
+    if registration.batch_first is not None:
+        return registration.batch_first
+    return bool(getattr(module, "batch_first", False))
+
+
+def own_call(
+    registration: Registration, module: nn.Module, arguments: OwnArguments, result: OwnResult
+) -> RecurrentCall:
+    """The call in the common form."""
+    x = arguments.x
+    batch_first = is_batch_first(registration, module)
+    if x.dim() == 3:
+        steps, batch = (x.size(1), x.size(0)) if batch_first else (x.size(0), x.size(1))
+    else:
+        batch_first, steps, batch = False, 1, x.size(0) if x.dim() == 2 else 1
+        x = x.reshape(1, batch, -1)
+    widths = _widths(registration, result)
+    initial = tuple(
+        _rows(registration, module, arguments.states[place], batch, width)
+        if arguments.states
+        else torch.zeros(1, batch, width, dtype=_dtype(result), device=x.device)
+        for place, width in enumerate(widths)
+    )
+    return RecurrentCall(
+        form="module",
+        kernel=None,
+        family=registration.family,
+        layout=SequenceLayout(steps=steps, batch=batch, batch_first=batch_first),
+        input=x,
+        initial=initial,
+        weights=((module,),),
+        training=module.training,
+    )
+
+
+def common_result(call: RecurrentCall, result: OwnResult) -> LayerOutput:
+    """Output in the call's layout and final states (1, batch, unit), as far as the module gave them."""
+    batch = call.layout.batch
+    finals = tuple(state.reshape(1, batch, state.size(-1)) for state in result.finals)
+    if result.output is None:
+        return LayerOutput(finals[0], finals)
+    return LayerOutput(result.output.reshape(*call.input.shape[:-1], result.output.size(-1)), finals)
+
+
+def _rows(registration: Registration, module: nn.Module, state: Tensor, batch: int, width: int) -> Tensor:
+    """A given state as (1, batch, unit); one that broadcasts over the batch is spread out."""
+    if state.numel() == batch * width:
+        return state.reshape(1, batch, width)
+    try:
+        return state.expand(1, batch, width)
+    except RuntimeError:
+        raise TypeError(
+            f"{_name(module)} was called with {_kind(state)} where its state should be, which has shape "
+            f"{(batch, width)} (batch, unit). register({_name(module)}, takes=…) can say where the states are"
+        ) from None
+
+
+def _widths(registration: Registration, result: OwnResult) -> list[int]:
+    if result.finals:
+        return [state.size(-1) for state in result.finals]
+    assert result.output is not None
+    return [result.output.size(-1)] * len(registration.family.states)
+
+
+def _dtype(result: OwnResult) -> torch.dtype:
+    return result.output.dtype if result.output is not None else result.finals[0].dtype
+
+
+def _tensors(value: Any) -> tuple[Tensor, ...]:
+    if isinstance(value, Tensor):
+        return (value,)
+    if isinstance(value, (tuple, list)):
+        return tuple(tensor for part in value for tensor in _tensors(part))
+    return ()
+
+
+def with_tensors(value: Any, new: dict[int, Tensor]) -> Any:
+    """The same structure with some tensors, by identity, exchanged for others."""
+    if isinstance(value, Tensor):
+        return new.get(id(value), value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(with_tensors(part, new) for part in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(with_tensors(part, new) for part in value)
+    if isinstance(value, dict):
+        return {key: with_tensors(part, new) for key, part in value.items()}
+    return value
+
+
+def _expected(states: tuple[str, ...], *, one_step: bool) -> str:
+    named = " and ".join(states)
+    return f"{named} after one step" if one_step else f"the hidden states, or them and the final {named}"
+
+
+def _name(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _kind(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,153 @@
+"""One call of a recurrent module, and the same call run layer by layer.
+
+A stack run as one fused call per layer gives the bits of the one call (on CPU also with dropout, since the noise is
+drawn in the same order), so the hidden states between layers come at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.cells import Family
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.recording.sequences import SequenceLayout
+
+Kernel = Callable[..., Any]
+Form = Literal["stack", "cell", "module"]
+Weights = LayerWeights | nn.Module
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """What one layer gives: output in the call's layout and final states (directions, batch, unit) in call order."""
+
+    output: Tensor
+    finals: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class RecurrentCall:
+    """One call: of the fused kernel of a stack, of a cell's kernel, or of a registered module that steps by itself.
+
+    ``weights`` is indexed by layer, then direction. States are (layers · directions, batch, unit) in call order.
+    """
+
+    form: Form
+    kernel: Kernel | None
+    family: Family
+    layout: SequenceLayout
+    input: Tensor
+    initial: tuple[Tensor, ...]
+    weights: tuple[tuple[Weights, ...], ...]
+    dropout: float = 0.0
+    training: bool = False
+
+    @property
+    def directions(self) -> int:
+        return len(self.weights[0])
+
+    @property
+    def drops(self) -> bool:
+        """Whether dropout between layers draws random numbers in this call."""
+        return self.training and self.dropout > 0 and len(self.weights) > 1
+
+    def initial_of(self, layer: int) -> tuple[Tensor, ...]:
+        """The initial states of one layer, (directions, batch, unit) in call order."""
+        rows = slice(layer * self.directions, (layer + 1) * self.directions)
+        return tuple(state[rows] for state in self.initial)
+
+    def read(self, returned: Any) -> LayerOutput:
+        """What the kernel itself returned."""
+        if self.form == "stack":
+            output, *finals = returned
+            return LayerOutput(output, tuple(finals))
+        reached = tuple(state.unsqueeze(0) for state in (returned if isinstance(returned, tuple) else (returned,)))
+        return LayerOutput(reached[0], reached)
+
+    def run_layer(self, weights: tuple[Weights, ...], inputs: Tensor, initial: tuple[Tensor, ...]) -> LayerOutput:
+        """One layer on the kernel."""
+        assert self.kernel is not None
+        every = [side for side in weights if isinstance(side, LayerWeights)]
+        states = initial if len(initial) > 1 else initial[0]
+        if self.form == "cell":
+            given = tuple(state[0] for state in initial)
+            cell = every[0]
+            returned = self.kernel(
+                inputs[0],
+                given if len(given) > 1 else given[0],
+                cell.input_hidden,
+                cell.hidden_hidden,
+                cell.input_bias,
+                cell.hidden_bias,
+            )
+            return self.read(returned)
+        flat = [tensor for side in every for tensor in side.tensors()]
+        biased = every[0].input_bias is not None
+        common = (states, flat, biased, 1, 0.0, self.training, self.directions == 2)
+        if self.layout.packed:
+            return self.read(self.kernel(inputs, self.layout.batch_sizes, *common))
+        return self.read(self.kernel(inputs, *common, self.layout.batch_first))
+
+    def returned(self, result: LayerOutput) -> Any:
+        """What the kernel itself would have returned."""
+        if self.form == "stack":
+            return (result.output, *result.finals)
+        states = tuple(state[0] for state in result.finals)
+        return states if len(states) > 1 else states[0]
+
+
+@runtime_checkable
+class LayerRunner(Protocol):
+    """Runs layer ``index`` of a call on the given inputs."""
+
+    def __call__(
+        self, call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /
+    ) -> LayerOutput: ...
+
+
+@dataclass(frozen=True)
+class StackTrace:
+    """A stack run layer by layer: what went into and came out of each layer, and the dropout noise above it."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    noises: list[Tensor | None]
+    finals: tuple[Tensor, ...]
+
+    @property
+    def result(self) -> LayerOutput:
+        """What the whole stack gives."""
+        return LayerOutput(self.outputs[-1], self.finals)
+
+
+def plain_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
+    """Run a layer as it is."""
+    return call.run_layer(call.weights[index], inputs, initial)
+
+
+def run_stack(call: RecurrentCall, run_layer: LayerRunner = plain_layer) -> StackTrace:
+    """Run a call layer by layer; dropout draws from the process's generator, as the kernel does."""
+    inputs, outputs, noises, finals = [call.input], [], [], []
+    for index in range(len(call.weights)):
+        layer = run_layer(call, index, inputs[index], call.initial_of(index))
+        outputs.append(layer.output)
+        finals.append(layer.finals)
+        if index + 1 < len(call.weights):
+            noise = dropout_noise(layer.output, call.dropout) if call.drops else None
+            noises.append(noise)
+            inputs.append(layer.output if noise is None else layer.output * noise)
+    stacked = tuple(torch.cat(states) for states in zip(*finals, strict=True)) if len(finals) > 1 else finals[0]
+    return StackTrace(inputs, outputs, noises, stacked)
+
+
+def dropout_noise(like: Tensor, probability: float) -> Tensor:
+    """The factors by which dropout multiplies, drawn in the order in which PyTorch's CPU kernel draws them."""
+    noise = torch.empty_like(like)
+    if probability == 1:
+        return noise.zero_()
+    return noise.bernoulli_(1 - probability).div_(1 - probability)

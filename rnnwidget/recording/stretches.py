@@ -1,0 +1,212 @@
+"""Stretches of one layer's time that are computed as one: a call, or single steps that follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.cells.edits import NO_EDITS, LayerEdits
+from rnnwidget.cells.family import Family, Quantities
+from rnnwidget.cells.layer_run import LayerRun, LayerWeights
+from rnnwidget.recording.copies import copied_module
+from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.randomness import PrivateRandomness
+from rnnwidget.recording.recorded_call import RecordedCall
+from rnnwidget.recording.recurrent_call import Weights
+from rnnwidget.recording.sequences import SequenceLayout
+
+Window = tuple[int, int]
+
+
+@dataclass(eq=False)
+class Stretch:
+    """One layer and direction over steps that share their weights, by input position, zeros at padding."""
+
+    layer: Layer
+    layout: SequenceLayout
+    inputs: Tensor
+    hidden: Tensor
+    initial: tuple[Tensor, ...]
+    weights: Weights
+    edits: LayerEdits
+    precision: torch.dtype | None
+    known: Quantities = field(default_factory=dict)
+
+    @property
+    def family(self) -> Family:
+        return self.layer.family
+
+    @cached_property
+    def run(self) -> LayerRun:
+        """The whole stretch in the order in which the layer reads."""
+        edits = self.edits.reordered(self.layout.flipped) if self.layer.reverse else self.edits
+        hidden = self._computed(self.by_reading(self.hidden))
+        initial = tuple(self._computed(state) for state in self.initial)
+        return LayerRun(
+            inputs=self._computed(self.by_reading(self.inputs)),
+            initial=initial,
+            later=hidden[:-1],
+            weights=self._computed_weights,
+            edits=edits,
+        )
+
+    def by_reading(self, tensor: Tensor) -> Tensor:
+        """From input positions to the layer's own order of time, and back."""
+        return self.layout.flipped(tensor) if self.layer.reverse else tensor
+
+    @torch.no_grad()
+    def site(self, site: str) -> Tensor:
+        """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
+        if site == "hidden":
+            return self.blank(self.hidden.clone())
+        return self._placed(self._evaluated(site))
+
+    @torch.no_grad()
+    def preactivation(self, site: str) -> Tensor:
+        """The affine value before a nonlinearity, by input position, NaN at padding."""
+        with self._casting():
+            found = self.family.preactivation(
+                self.run, site, lambda other: self.family.evaluate(self.run, other, self.known)
+            )
+        return self._placed(in_single(found))
+
+    @torch.no_grad()
+    def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
+        """Some steps of a site; they cost what they are, and not what the whole stretch is."""
+        start, stop = window
+        if site == "hidden" and not preactivation:
+            return self.blank(self.hidden)[start:stop].clone()
+        if self.layout.packed or site in self.family.scanned or site in self.known or stop <= start:
+            whole = self.preactivation(site) if preactivation else self.site(site)
+            return whole[start:stop]
+        part = self._part(start, stop)
+        return part.preactivation(site) if preactivation else part.site(site)
+
+    def _part(self, start: int, stop: int) -> Stretch:
+        """A window of a dense stretch; the states that build up over time start from zero and mean nothing in it."""
+        before = start - 1 if not self.layer.reverse else stop
+        first = self.initial[0] if before in (-1, self.layout.steps) else self.hidden[before]
+        return Stretch(
+            self.layer,
+            SequenceLayout(stop - start, self.layout.batch, batch_first=False),
+            self.inputs[start:stop],
+            self.hidden[start:stop],
+            (first, *self.initial[1:]),
+            self.weights,
+            self.edits.between(start, stop),
+            self.precision,
+        )
+
+    @cached_property
+    @torch.no_grad()
+    def residual(self) -> float:
+        """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
+        rebuilt = self._evaluated("hidden")
+        given = self.by_reading(self.hidden).to(rebuilt.dtype)
+        states = [self.known[state] for state in self.family.states] + [given]
+        live = self.layout.live(rebuilt.device) if self.layout.packed else None
+        if live is not None:
+            states = [state.masked_fill(~live, 0) for state in states]
+        if not all(bool(torch.isfinite(state).all()) for state in states):
+            return float("nan")
+        error = (rebuilt - given).abs_() / given.abs().clamp_(min=1)
+        if live is not None:
+            error = error.masked_fill(~live, 0)
+        return float(error.max()) if error.numel() else 0.0
+
+    def blank(self, tensor: Tensor) -> Tensor:
+        """NaN where a sequence has ended."""
+        return tensor.masked_fill(self._ended, torch.nan) if self.layout.packed else tensor
+
+    @cached_property
+    def _ended(self) -> Tensor:
+        return ~self.layout.live(self.inputs.device)
+
+    def _evaluated(self, site: str) -> Tensor:
+        with self._casting():
+            return in_single(self.family.evaluate(self.run, site, self.known))
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """By input position, NaN at padding; what is derived from a run under autocast is float32."""
+        shown = self.by_reading(tensor if self.precision is None else tensor.float())
+        if self.layer.reverse and self.layout.packed:
+            return shown.masked_fill_(self._ended, torch.nan)  # a copy already
+        return self.blank(shown)
+
+    def _casting(self) -> AbstractContextManager[object]:
+        """A module that steps by itself steps under autocast again; a kernel's own casting is done by hand."""
+        if isinstance(self.weights, LayerWeights):
+            return nullcontext()
+        context = ExitStack()
+        context.enter_context(
+            PrivateRandomness()
+        )  # where a step draws noise, a look leaves the process's generator alone
+        if self.precision is not None:
+            context.enter_context(torch.autocast(self.inputs.device.type, self.precision, cache_enabled=False))
+        return context
+
+    def _computed(self, tensor: Tensor) -> Tensor:
+        """A value as the kernel read it, in the precision in which we compute."""
+        casts = self.precision is not None and tensor.dtype != torch.float64 and isinstance(self.weights, LayerWeights)
+        if casts and tensor.is_floating_point():
+            tensor = tensor.to(self.precision)
+        return in_single(tensor)
+
+    @property
+    def _computed_weights(self) -> Weights:
+        if isinstance(self.weights, LayerWeights):
+            return self.weights.map(self._computed)
+        halves = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in self.weights.parameters())
+        return _module_in_single(self.weights) if halves else self.weights
+
+
+def stretches(calls: Sequence[RecordedCall], layer: Layer) -> list[Stretch]:
+    """Cut calls that continue each other where weights, edits or layouts change."""
+    groups: list[list[RecordedCall]] = [[calls[0]]]
+    for before, call in pairwise(calls):
+        if _alike(before, call) and not layer.reverse:
+            groups[-1].append(call)
+        else:
+            groups.append([call])
+    return [_stretch(group, layer) for group in groups]
+
+
+def _alike(one: RecordedCall, other: RecordedCall) -> bool:
+    return (
+        one.snapshot is other.snapshot
+        and one.autocast == other.autocast
+        and not (one.edits or other.edits or one.call.layout.packed or other.call.layout.packed)
+    )
+
+
+def _stretch(calls: list[RecordedCall], layer: Layer) -> Stretch:
+    first = calls[0]
+    inputs, hidden = [call.inputs_of(layer) for call in calls], [call.hidden_of(layer) for call in calls]
+    layout = first.call.layout
+    if len(calls) > 1:
+        layout = SequenceLayout(sum(call.call.layout.steps for call in calls), layout.batch, batch_first=False)
+    return Stretch(
+        layer,
+        layout,
+        inputs[0] if len(calls) == 1 else torch.cat(inputs),
+        hidden[0] if len(calls) == 1 else torch.cat(hidden),
+        first.initial_of(layer),
+        first.call.weights[layer.index][int(layer.reverse)],
+        first.edits.get(layer.name, NO_EDITS),
+        first.autocast,
+    )
+
+
+def in_single(tensor: Tensor) -> Tensor:
+    """Half precision as float32, anything else as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _module_in_single(module: nn.Module) -> nn.Module:
+    return copied_module(module, lambda parameter: parameter.detach().clone()).float()
