@@ -1,8 +1,10 @@
 """The page against the engine: what is painted and written, read back and compared."""
 
 import math
+import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.score import Score, numbers
 
@@ -33,6 +35,23 @@ def assert_answer_is_the_engines(score: Score) -> None:
     bars = score.root.locator(".rnnwidget-bar-value").all_inner_texts()
     for bar, before, after in zip(bars, engine["before"], engine["after"], strict=True):
         assert numbers(bar) == pytest.approx([before, after][-len(numbers(bar)) :], abs=0.0051)
+
+
+def assert_a_dial_moves_the_answer_as_the_engine_says(score: Score, label: str, scope: str) -> None:
+    """Drag a slider of a model with one number as its answer; the picture and the headline are the engine's."""
+    assert_picture_is_the_engines(score, "hidden")
+    first = score.picture()
+    value = score.drag(score.slider(label), 0.8)
+    expect(score.edits).to_have_text([re.compile(rf"shifted by \+{value:.2f} · all units · {scope}")])
+    assert_picture_is_the_engines(score, "hidden")
+    assert score.picture() != first
+    wanted = score.ask(
+        "result = rw.intervene(model, inputs, inspector.edits)\n"
+        "told([result.baseline[0, 0].item(), result.output[0, 0].item()])"
+    )
+    headline = score.headline.inner_text()
+    digits = len(headline.rsplit(".", 1)[1])
+    assert numbers(headline.partition("  ")[2]) == pytest.approx(wanted, abs=0.51 * 10**-digits)
 
 
 def edits_in_force(score: Score) -> list[list[object]]:

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.agreement import assert_picture_is_the_engines
+from tests.browser.agreement import assert_a_dial_moves_the_answer_as_the_engine_says, assert_picture_is_the_engines
 from tests.browser.models import IMPORTS
-from tests.browser.score import numbers, opened
+from tests.browser.score import opened
 
 REGRESSION = """
 class Regression(nn.Module):
@@ -47,19 +47,7 @@ def test_a_dial_changes_the_answer_as_the_engine_says(jupyter, chromium, family)
     with opened(jupyter, chromium, family, IMPORTS + REGRESSION.format(core=core)) as score:
         expect(score.root.locator(".rnnwidget-dial-name")).to_have_text(dials)
         expect(score.root.locator(".rnnwidget-stimuli canvas, .rnnwidget-inputs canvas").first).to_be_visible()
-        assert_picture_is_the_engines(score, "hidden")
-        first = score.picture()
-        value = score.drag(score.slider(label), 0.8)
-        expect(score.edits).to_have_text([re.compile(rf"shifted by \+{value:.2f} · all units · core.l0")])
-        assert_picture_is_the_engines(score, "hidden")
-        assert score.picture() != first
-        wanted = score.ask(
-            "result = rw.intervene(model, inputs, inspector.edits)\n"
-            "told([result.baseline[0, 0].item(), result.output[0, 0].item()])"
-        )
-        headline = score.headline.inner_text()
-        digits = len(headline.rsplit(".", 1)[1])
-        assert numbers(headline.partition("  ")[2]) == pytest.approx(wanted, abs=0.51 * 10**-digits)
+        assert_a_dial_moves_the_answer_as_the_engine_says(score, label, "core.l0")
         expect(score.root.locator(".rnnwidget-equation")).to_have_text(re.compile(equation))
         name = "hidden state" if site == "hidden" else site.replace("_", " ")
         score.choose("show in the heatmap", name)
