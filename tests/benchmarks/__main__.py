@@ -24,8 +24,8 @@ def browser_rows() -> Iterator[Row]:
 
 
 def line(row: Row) -> str:
-    alternative = f"{row.alternative:.3g} ms  {row.alternative_is}"
-    return f"{row.what:<42}{row.ours:>9.3g} ms   {alternative:<40}{row.ratio:>7.2f}×"
+    alternative = f"{row.alternative:.3g} {row.unit}  {row.alternative_is}"
+    return f"{row.what:<58}{row.ours:>9.3g} {row.unit}   {alternative:<58}{row.ratio:>7.2f}×"
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
     }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     print("medians of alternating runs\n")
-    print(f"{'what':<42}{'ours':>12}   {'alternative':<40}{'ratio':>8}")
+    print(f"{'what':<58}{'ours':>12}   {'alternative':<58}{'ratio':>8}")
     measured = []
     for rows in (engine.rows(chosen.seconds), () if chosen.no_browser else browser_rows()):
         for row in rows:

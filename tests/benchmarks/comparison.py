@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; times in milliseconds."""
+    """One line of the table; times in milliseconds unless ``unit`` says otherwise."""
 
     what: str
     ours: float
     alternative: float
     alternative_is: str
     runs: int
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
