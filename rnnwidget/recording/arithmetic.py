@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import torch
+from torch import Tensor
 
 
 class our_arithmetic:  # noqa: N801 - reads as the block that it is
@@ -32,3 +33,8 @@ class our_arithmetic:  # noqa: N801 - reads as the block that it is
         torch.set_grad_enabled(self._grad_enabled)
         for mode in reversed(self._modes):
             mode.__exit__(kind, error, trace)
+
+
+def in_single(tensor: Tensor) -> Tensor:
+    """Half precision as float32, anything else as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rnnwidget.recording.arithmetic import in_single
+
 COLUMNS = 2048
 """A longer series is worth a coarse level."""
 
@@ -60,16 +62,12 @@ def coarse_level(values: Float[Tensor, "time batch unit"]) -> CoarseLevel:
     """
     steps = steps_per_column(values.size(0))
     if steps == 1:
-        same = _single(values)
+        same = in_single(values)
         return CoarseLevel(same, same, same, 1)
     whole = values.size(0) // steps * steps
     blocks = [part.unflatten(0, (-1, steps)) for part in values[:whole].split(_COLUMNS_AT_ONCE * steps)]
     if whole < values.size(0):
         blocks.append(values[whole:].unsqueeze(0))
-    parts = [mean_and_extremes(_single(block), dim=1) for block in blocks]
+    parts = [mean_and_extremes(in_single(block), dim=1) for block in blocks]
     mean, low, high = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
     return CoarseLevel(mean, low, high, steps)
-
-
-def _single(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

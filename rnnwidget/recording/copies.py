@@ -61,10 +61,20 @@ def _alike(one: Any, other: Any) -> bool:  # noqa: PLR0911 - a case for each kin
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, np.ndarray):
         return bool(np.array_equal(one, other))
+    if _equal_at_once(one, other):
+        return True
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(_alike, one, other))
     if hasattr(one, "__dict__") and not callable(one):
         return _alike(vars(one), vars(other))
-    return callable(one) or bool(one == other)  # a copy shares code
+    return callable(one)  # a copy shares code
+
+
+def _equal_at_once(one: Any, other: Any) -> bool:
+    """By Python's own comparison, fast for a long vocabulary; tensors in a list make it fail."""
+    try:
+        return bool(one == other)
+    except (RuntimeError, ValueError):
+        return False

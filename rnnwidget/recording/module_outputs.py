@@ -67,6 +67,8 @@ class ModuleOutputs(Mapping[str, Tensor]):
 
     def called(self, module: object, layout: SequenceLayout, *, goes_on: bool) -> None:
         """A recurrent module was called."""
+        if not self._given:
+            return
         self._serial += 1
         call = CallInTime(self._serial, layout)
         last = next((calls for of, calls in reversed(self._runs) if of is module), None)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.cells.family import Family, Quantities
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
+from rnnwidget.recording.arithmetic import in_single
 from rnnwidget.recording.copies import copied_module
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.randomness import PrivateRandomness
@@ -144,9 +145,8 @@ class Stretch:
         if isinstance(self.weights, LayerWeights):
             return nullcontext()
         context = ExitStack()
-        context.enter_context(
-            PrivateRandomness()
-        )  # where a step draws noise, a look leaves the process's generator alone
+        # Where a step draws noise, a look leaves the process's generator alone.
+        context.enter_context(PrivateRandomness())
         if self.precision is not None:
             context.enter_context(torch.autocast(self.inputs.device.type, self.precision, cache_enabled=False))
         return context
@@ -201,11 +201,6 @@ def _stretch(calls: list[RecordedCall], layer: Layer) -> Stretch:
         first.edits.get(layer.name, NO_EDITS),
         first.autocast,
     )
-
-
-def in_single(tensor: Tensor) -> Tensor:
-    """Half precision as float32, anything else as it is."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _module_in_single(module: nn.Module) -> nn.Module:

@@ -119,13 +119,15 @@ def _family_label(family: Family) -> str:
 def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture) -> Frame:
     prefix = f"{module.path} " if module.path else ""
     place = f"layer {layer.index}, {'reverse' if layer.reverse else 'forward'}"
-    called = layer.name in picture.recording
+    units = layer.width("hidden")
+    if units is None and layer.name in picture.recording:
+        units = picture.recording[layer.name].hidden.size(-1)
     entry: Frame = {
         "name": layer.name,
         "label": layer_label(module, layer),
         "title": prefix + place if isinstance(module.module, nn.RNNBase) else f"{layer.name}, step by step",
         "family": layer.family.name,
-        "units": picture.recording[layer.name].hidden.size(-1) if called else layer.projected_size,
+        "units": units,
     }
     if layer.family.name == "rnn":
         entry["nonlinearity"] = layer.family.activations["hidden"]
