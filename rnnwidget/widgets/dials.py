@@ -34,7 +34,7 @@ def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[dict[str, obj
         low, high = (max(-REACH, min(REACH, bound)) for bound in RANGES[activation])
         reach = _shift_reach(site, edits)
         named = WORDS.get(site) if family.name in ("lstm", "gru", "rnn") and activation != "relu" else None
-        words = named or (f"{low:g}".replace("-", "−"), f"{high:g}")
+        words = named or ("less", "more")
         rows.append(
             {
                 "site": site,

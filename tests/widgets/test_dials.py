@@ -1,7 +1,7 @@
 import pytest
 
 import rnnwidget as rw
-from rnnwidget.cells import gru, lstm
+from rnnwidget.cells import family_named, gru, lstm
 from rnnwidget.widgets.dials import dials_of, panel_rows, with_dials
 
 
@@ -43,3 +43,10 @@ def test_a_shift_widens_its_own_range_to_a_round_one(delta, reach):
 
 def test_a_clamp_widens_no_shift():
     assert panel_rows(lstm, [rw.clamp("h", 10.0), rw.scale("f", 10.0)]) == panel_rows(lstm)
+
+
+def test_words_below_a_slider_hold_for_shift_and_clamp_alike() -> None:
+    """Numbers would be a clamp's, and wrong below a shift; minGRU's update gate is not nn.GRU's."""
+    for name in ("leaky_rnn", "min_gru"):
+        for row in panel_rows(family_named(name)):
+            assert (row["low"], row["high"]) == ("less", "more")
