@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnwidget.cells.activations import Activation
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
-from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine, recurrent_part
+from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, input_part, recurrent_affine, recurrent_part
 
 
 class GRU(MatrixFamily):
@@ -32,7 +32,7 @@ class GRU(MatrixFamily):
         rows = self.rows(run, site)
         if site != "candidate":
             return run.edits.before(site, recurrent_affine(run, rows))
-        from_input = affine(run.inputs, rows.input_hidden, rows.input_bias)
+        from_input = input_part(run, rows)
         from_hidden = recurrent_part(run, rows)
         return run.edits.before(site, self._candidate(from_input, get("reset_gate"), from_hidden))
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
+from rnnwidget.cells.large_memory import large_empty
 
 
 @dataclass(frozen=True)
@@ -116,23 +117,42 @@ def recurrent_affine(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "tim
     bias = weights.input_bias
     if bias is not None and weights.hidden_bias is not None:
         bias = bias + weights.hidden_bias
-    total = affine(run.inputs, weights.input_hidden, bias)
-    if run.inputs.size(0):
-        recurrent = weights.hidden_hidden.t()
-        total[0].addmm_(run.initial[0], recurrent)
-        total[1:].flatten(0, 1).addmm_(run.later.flatten(0, 1), recurrent)
+    total = _products(run, (run.inputs,), weights.input_hidden, bias)
+    batch, recurrent = total.size(1), weights.hidden_hidden.t()
+    if total.size(0):
+        rows = total.flatten(0, 1)
+        rows[:batch].addmm_(run.initial[0], recurrent)
+        rows[batch:].addmm_(run.later.flatten(0, 1), recurrent)
     return total
+
+
+def input_part(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "time batch rows"]:
+    """W_ih x + b_ih at every step, in memory of its own."""
+    if torch.is_grad_enabled():
+        return affine(run.inputs, weights.input_hidden, weights.input_bias)
+    return _products(run, (run.inputs,), weights.input_hidden, weights.input_bias)
 
 
 def recurrent_part(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "time batch rows"]:
     """W_hh h + b_hh at every step, in memory of its own."""
     if torch.is_grad_enabled() or run.inputs.size(0) == 0:
         return affine(run.previous, weights.hidden_hidden, weights.hidden_bias)
-    steps, batch = run.inputs.shape[:2]
-    part = run.later.new_empty(steps, batch, weights.hidden_hidden.size(0))
-    for rows, states in ((part[0], run.initial[0]), (part[1:].flatten(0, 1), run.later.flatten(0, 1))):
-        if weights.hidden_bias is None:
-            torch.mm(states, weights.hidden_hidden.t(), out=rows)
+    stretches = (run.initial[0].unsqueeze(0), run.later)
+    return _products(run, stretches, weights.hidden_hidden, weights.hidden_bias)
+
+
+def _products(
+    run: LayerRun, stretches: tuple[Tensor, ...], weight: Tensor, bias: Tensor | None
+) -> Float[Tensor, "time batch rows"]:
+    """x Wᵀ + b, x being stretches of steps that follow each other."""
+    total = large_empty((*run.inputs.shape[:2], weight.size(0)), run.inputs)
+    start = 0
+    for stretch in stretches:
+        inputs = stretch.flatten(0, 1)
+        rows = total.flatten(0, 1)[start : start + inputs.size(0)]
+        start += inputs.size(0)
+        if bias is None:
+            torch.mm(inputs, weight.t(), out=rows)
         else:
-            torch.addmm(weights.hidden_bias, states, weights.hidden_hidden.t(), out=rows)
-    return part
+            torch.addmm(bias, inputs, weight.t(), out=rows)
+    return total

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rnnwidget.cells.activations import Activation
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
+from rnnwidget.cells.large_memory import large_empty
 from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine
 from rnnwidget.cells.linear_scan import edited_scan, scan_in_place
 
@@ -51,9 +52,10 @@ class LSTM(MatrixFamily):
                 return self.activated(run, site, self.preactivation(run, site, get))
 
     def _cell(self, run: LayerRun, get: Get) -> Tensor:
-        written, keep = get("input_gate") * get("candidate"), get("forget_gate")
+        opened, candidate, keep = get("input_gate"), get("candidate"), get("forget_gate")
         if any(edit.site == "cell" for edit in run.edits.edits) or torch.is_grad_enabled():
-            return edited_scan(keep, written, run.initial[1], run.edits, "cell")
+            return edited_scan(keep, opened * candidate, run.initial[1], run.edits, "cell")
+        written = torch.mul(opened, candidate, out=large_empty(tuple(keep.shape), keep))
         return scan_in_place(keep, written, run.initial[1])
 
     def all_gates(self, run: LayerRun) -> Quantities:

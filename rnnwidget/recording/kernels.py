@@ -97,4 +97,4 @@ def _by_layer(
         input_bias, hidden_bias = tensors[2:4] if biased else (None, None)
         return LayerWeights(tensors[0], tensors[1], input_bias, hidden_bias, tensors[-1] if projected else None)
 
-    return tuple(tuple(one(layer * directions + side) for side in range(directions)) for layer in range(layers))
+    return tuple([tuple([one(layer * directions + side) for side in range(directions)]) for layer in range(layers)])

@@ -56,7 +56,8 @@ def plain_path(path: str, *, parallel: bool) -> str:
 
 def path_of_each(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its plain dotted path, ``""`` being the model itself; a shared one under its first path."""
-    parallel = isinstance(getattr(model, "_orig_mod", model), (nn.DataParallel, nn.parallel.DistributedDataParallel))
+    compiled = model._modules.get("_orig_mod", model)  # noqa: SLF001 - to ask for a missing attribute takes long
+    parallel = isinstance(compiled, (nn.DataParallel, nn.parallel.DistributedDataParallel))
     # A wrapper comes before what it wraps under the same path: the one that a person wrote is the inner one.
     return {plain_path(path, parallel=parallel): module for path, module in model.named_modules()}
 

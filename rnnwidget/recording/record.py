@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from torch import nn
 
@@ -45,10 +46,11 @@ def record(model: nn.Module, gradients: bool = False, also: Sequence[str] | None
     >>> recording["l1_reverse"]["update_gate"].shape
     torch.Size([5, 2, 4])
     """
-    modules, beside = recurrent_modules(model), chosen_modules(model, () if also is None else also)
+    modules = recurrent_modules(model)
+    beside = {} if also is None or also == () else chosen_modules(model, also)
     recording = Recording(gradients=gradients, also=tuple(beside))
     client = Client(threading.get_ident(), recorder=recording)
-    with attached(modules, client), listening(beside, recording.outputs_beside):
+    with attached(modules, client), listening(beside, recording.outputs_beside) if beside else nullcontext():
         try:
             yield recording
         finally:

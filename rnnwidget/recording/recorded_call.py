@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits
+from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.recording.clients import SeenCall
 from rnnwidget.recording.gradient_tap import GradientTap
 from rnnwidget.recording.modules import Layer, RecurrentModule
@@ -43,11 +44,11 @@ class RecordedCall:
         call = replace(
             seen.call,
             # The interception core has cloned the input of a module that could have changed it meanwhile.
-            input=seen.call.input.detach() if seen.call.form == "module" else seen.call.input.detach().clone(),
-            initial=tuple(state.detach().clone() for state in seen.call.initial),
+            input=seen.call.input.detach() if seen.call.form == "module" else large_copy(seen.call.input.detach()),
+            initial=tuple([state.detach().clone() for state in seen.call.initial]),
             weights=weights.weights,
         )
-        output, trace = seen.result.output.detach().clone(), None
+        output, trace = large_copy(seen.result.output.detach()), None
         if seen.trace is not None:
             trace = StackTrace(
                 inputs=[call.input, *(tensor.detach() for tensor in seen.trace.inputs[1:])],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.cells.family import Family, Quantities
+from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
 from rnnwidget.recording.copies import copied_module
@@ -61,14 +62,12 @@ class Stretch:
         """From input positions to the layer's own order of time, and back."""
         return self.layout.flipped(tensor) if self.layer.reverse else tensor
 
-    @torch.no_grad()
     def site(self, site: str) -> Tensor:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
-            return self.blank(self.hidden.clone())
+            return self._blanked(large_copy(self.hidden))
         return self._placed(self._evaluated(site))
 
-    @torch.no_grad()
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
         with self._casting():
@@ -77,7 +76,6 @@ class Stretch:
             )
         return self._placed(in_single(found))
 
-    @torch.no_grad()
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; they cost what they are, and not what the whole stretch is."""
         start, stop = window
@@ -105,7 +103,6 @@ class Stretch:
         )
 
     @cached_property
-    @torch.no_grad()
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
         rebuilt = self._evaluated("hidden")
@@ -125,6 +122,10 @@ class Stretch:
         """NaN where a sequence has ended."""
         return tensor.masked_fill(self._ended, torch.nan) if self.layout.packed else tensor
 
+    def _blanked(self, tensor: Tensor) -> Tensor:
+        """Like :meth:`blank`, in place."""
+        return tensor.masked_fill_(self._ended, torch.nan) if self.layout.packed else tensor
+
     @cached_property
     def _ended(self) -> Tensor:
         return ~self.layout.live(self.inputs.device)
@@ -136,9 +137,9 @@ class Stretch:
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""
         shown = self.by_reading(tensor if self.precision is None else tensor.float())
-        if self.layer.reverse and self.layout.packed:
-            return shown.masked_fill_(self._ended, torch.nan)  # a copy already
-        return self.blank(shown)
+        # What a kernel's families compute is memory of its own, and nothing live is computed from padding.
+        ours = isinstance(self.weights, LayerWeights) or (self.layer.reverse and self.layout.packed)
+        return self._blanked(shown) if ours else self.blank(shown)
 
     def _casting(self) -> AbstractContextManager[object]:
         """A module that steps by itself steps under autocast again; a kernel's own casting is done by hand."""
