@@ -4,7 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rnnwidget.cells import register
-from rnnwidget.editing import Edit, Intervention, InterventionResult, clamp, edited, intervene, nudge, scale, shift
+from rnnwidget.editing import (
+    Edit,
+    Intervention,
+    InterventionResult,
+    clamp,
+    edited,
+    intervene,
+    lesion,
+    nudge,
+    patch,
+    scale,
+    shift,
+)
 from rnnwidget.gradients import gradient_flow
 from rnnwidget.recording import LayerRecording, Recording, load, record
 
@@ -25,8 +37,10 @@ __all__ = [
     "edited",
     "gradient_flow",
     "intervene",
+    "lesion",
     "load",
     "nudge",
+    "patch",
     "record",
     "register",
     "scale",

@@ -25,13 +25,18 @@ class SiteEdit:
     value: Num[Tensor, "#time #batch #unit"]
     mask: Bool[Tensor, "#time #batch #unit"] | None = None
 
+    def arranged(self, arrange: Callable[[Tensor], Tensor]) -> SiteEdit:
+        """The same edit with its tensors in another order."""
+        return replace(self, value=arrange(self.value), mask=None if self.mask is None else arrange(self.mask))
+
     def reordered(self, flip: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit in another order of time."""
-        value = flip(self.value) if self.value.size(0) > 1 else self.value
-        mask = self.mask
-        if mask is not None and mask.size(0) > 1:
-            mask = flip(mask)
-        return replace(self, value=value, mask=mask)
+        return self.arranged(lambda tensor: flip(tensor) if tensor.size(0) > 1 else tensor)
+
+    def of_first(self, sequences: int) -> SiteEdit:
+        """The part of the edit that falls on the first sequences of a batch."""
+        mask = self.mask if self.mask is None or self.mask.size(1) == 1 else self.mask[:, :sequences]
+        return replace(self, value=self.value if self.value.size(1) == 1 else self.value[:, :sequences], mask=mask)
 
     def between(self, start: int, stop: int) -> SiteEdit:
         """The part of the edit that falls on some steps."""
@@ -66,18 +71,30 @@ class SiteEdit:
 
 
 @dataclass(frozen=True)
+class Leg:
+    """Steps that run as one, in the layer's order of reading: on the fused kernel, or step by step."""
+
+    start: int
+    stop: int
+    stepped: bool = False
+
+
+Path = tuple[Leg, ...]
+
+
+@dataclass(frozen=True)
 class LayerEdits:
     """All edits of one layer, in the order in which they apply; nothing to do is falsy.
 
-    ``stepped`` asks for a step loop although no edit needs it: kernels differ in their last bits, so a run without
-    edits is compared with a stepped one through the same loop.
+    ``path`` asks for legs although no edit needs them: kernels differ in their last bits, so a run without edits is
+    compared with an edited one through the same legs.
     """
 
     edits: tuple[SiteEdit, ...] = field(default=())
-    stepped: bool = False
+    path: Path = ()
 
     def __bool__(self) -> bool:
-        return bool(self.edits) or self.stepped
+        return bool(self.edits) or bool(self.path)
 
     def _of(self, site: str, *, shifts: bool) -> Iterable[SiteEdit]:
         return (edit for edit in self.edits if edit.site == site and (edit.operation == "shift") == shifts)
@@ -109,7 +126,16 @@ class LayerEdits:
         return self.between(step, step + 1)
 
     def reordered(self, flip: Callable[[Tensor], Tensor]) -> LayerEdits:
+        """The same edits in another order of time."""
         return LayerEdits(tuple(edit.reordered(flip) for edit in self.edits))
+
+    def arranged(self, arrange: Callable[[Tensor], Tensor]) -> LayerEdits:
+        """The same edits with their tensors in another order."""
+        return LayerEdits(tuple(edit.arranged(arrange) for edit in self.edits))
+
+    def of_first(self, sequences: int) -> LayerEdits:
+        """What falls on the first sequences of a batch."""
+        return LayerEdits(tuple(edit.of_first(sequences) for edit in self.edits))
 
 
 NO_EDITS = LayerEdits()

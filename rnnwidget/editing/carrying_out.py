@@ -1,151 +1,230 @@
-"""How a layer runs under edits: folded into its weights on the fused kernel, or stepped.
+"""How a layer runs under edits: leg by leg, on the fused kernel with edits folded into weights, or step by step.
 
-An edit over all time and the whole batch is a weight edit: clamping a gate of a unit to v zeroes the unit's rows and
-sets its bias to logit(v), or atanh(v) for the candidate; a shift is a bias. What cannot be folded is stepped.
+Edits that hold over a window cut time into legs, and each leg goes on from the state where the one before ended. What
+another run has already done from the same state on the same inputs is not done again.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.activations import RANGES, Activation
-from rnnwidget.cells.edits import NO_EDITS, LayerEdits, SiteEdit
-from rnnwidget.cells.family import Family
-from rnnwidget.cells.layer_run import LayerRun, LayerWeights
+from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.folding import Folded, fold
+from rnnwidget.editing.legs import cuts_of, edits_between
+from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
+from rnnwidget.editing.stepping import stepped, stepped_module
 from rnnwidget.recording.clients import autocast_of
-from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, Weights
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+
+States = tuple[Tensor, ...]
+# So few steps are made sooner one by one than with other weights.
+SHORT = 3
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """What unedited first legs of a layer gave before, by side, leg, inputs and state."""
+
+    def recall(self, side: int, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States] | None: ...
+
+    def keep(self, side: int, leg: Leg, inputs: Tensor, states: States, result: tuple[Tensor, States]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a layer gave, and the legs of each direction; no legs where it ran as it would have unedited."""
+
+    output: LayerOutput
+    paths: tuple[Path, ...]
 
 
 def run_edited_layer(
-    call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
-) -> LayerOutput:
-    """Run one layer under ``edits``, one for each direction; a direction is stepped only if it must be."""
-    stepped = [of_side.stepped or not foldable(call, of_side) for of_side in edits]
-    if all(stepped):
-        return _stepped(call, index, inputs, initial, edits)
-    kept = tuple(NO_EDITS if steps else of_side for steps, of_side in zip(stepped, edits, strict=True))
-    weights: tuple[Weights, ...] = call.weights[index]
-    if any(kept):
-        matrices = [side for side in weights if isinstance(side, LayerWeights)]
-        weights = tuple(folded(call.family, side, of_side) for side, of_side in zip(matrices, kept, strict=True))
-    layer = call.run_layer(weights, inputs, initial)
-    clamped = any(edit.operation == "clamp" for of_side in kept for edit in of_side.edits)
-    if clamped and not bool(torch.isfinite(layer.output).all()):
-        # Folding multiplies what is not finite by the clamped rows' zeros, which the edited model never does.
-        return _stepped(call, index, inputs, initial, edits)
-    if not any(stepped):
-        return layer
-    return _joined(stepped, _stepped(call, index, inputs, initial, edits), layer)
+    call: RecurrentCall,
+    index: int,
+    inputs: Tensor,
+    initial: States,
+    edits: tuple[LayerEdits, ...],
+    *,
+    cuts: tuple[int, ...] = (),
+    memory: Memory | None = None,
+) -> Carried:
+    """Run one layer under ``edits``, one for each direction.
 
-
-def foldable(call: RecurrentCall, edits: LayerEdits) -> bool:
-    """Whether every edit can be carried out by other weights."""
+    ``cuts`` gives for each direction the step, in its own order of reading, from which on a run may differ from those
+    that ``memory`` knows.
+    """
+    plain = ((),) * call.directions
     if call.form == "module":
-        return not edits.edits
-    return all(_edit_foldable(call.family, edit) for edit in edits.edits)
+        return Carried(stepped_module(call, index, inputs, initial, edits), plain)
+    folds = _folds_of_all_time(call, index, edits)
+    if not any(cuts) or call.layout.steps == 0:
+        joint = _joint(call, index, inputs, initial, edits, folds)
+        if joint is not None:
+            return Carried(joint, plain)
+    sides = [
+        _Direction(call, index, side, of_side, cuts[side] if cuts else 0, folds[side], memory)
+        for side, of_side in enumerate(edits)
+    ]
+    done = [side.run(inputs, tuple(state[side.side] for state in initial)) for side in sides]
+    output = torch.cat([hidden for hidden, _ in done], dim=-1) if len(done) > 1 else done[0][0]
+    if not call.layout.packed:
+        # Time first in memory, as the kernel has it: dropout above draws its noise in the order of memory.
+        output = call.layout.from_time_first(output)
+    finals = tuple(torch.stack(list(states)) for states in zip(*(states for _, states in done), strict=True))
+    return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
 
 
-def _joined(stepped: list[bool], by_step: LayerOutput, fused: LayerOutput) -> LayerOutput:
-    """Each direction from the run that is its own."""
-    chosen = [(by_step if steps else fused) for steps in stepped]
-    output = torch.cat([run.output.chunk(2, dim=-1)[side] for side, run in enumerate(chosen)], dim=-1)
-    states = range(len(fused.finals))
-    finals = tuple(torch.stack([run.finals[state][side] for side, run in enumerate(chosen)]) for state in states)
-    return LayerOutput(output, finals)
+def _folds_of_all_time(call: RecurrentCall, index: int, edits: tuple[LayerEdits, ...]) -> list[Folded | None]:
+    """The weights of each direction whose edits are the same at every step and foldable, None for others."""
+    steps = call.layout.steps
+    sides = [side for side in call.weights[index] if isinstance(side, LayerWeights)]
+    return [
+        fold(call.family, side, edits_between(of_side.edits, 0, steps))
+        if len(cuts_of(of_side.edits, steps)) == 2
+        else None
+        for side, of_side in zip(sides, edits, strict=True)
+    ]
 
 
-def _edit_foldable(family: Family, edit: SiteEdit) -> bool:
-    everywhere = edit.value.shape[:2] == (1, 1) and (edit.mask is None or edit.mask.shape[:2] == (1, 1))
-    if not everywhere or edit.site not in family.activations:
-        return False
-    if edit.operation == "shift":
-        return True
-    low, high = RANGES[family.activations[edit.site]]
-    return edit.operation == "clamp" and bool(((edit.value >= low) & (edit.value <= high)).all())
+def _joint(
+    call: RecurrentCall,
+    index: int,
+    inputs: Tensor,
+    initial: States,
+    edits: tuple[LayerEdits, ...],
+    folds: list[Folded | None],
+) -> LayerOutput | None:
+    """Both directions on the kernel at once, where all that edits change is weights; None where that is not so."""
+    steps = call.layout.steps
+    if any(of_side.path for of_side in edits) and steps:
+        return None
+    if not any(of_side.edits for of_side in edits) or steps == 0:
+        return call.run_layer(call.weights[index], inputs, initial)
+    folded = [one for one in folds if one is not None and not one.turns]
+    weights = [weight for one in folded for weight in one.weights.tensors()]
+    if len(folded) < len(folds) or _steps_rather(steps, inputs, *initial, *weights):
+        return None
+    layer = call.run_layer(tuple(one.weights for one in folded), inputs, initial)
+    return None if any(one.clamps for one in folded) and not _finite(layer.output) else layer
 
 
-def folded(family: Family, weights: LayerWeights, edits: LayerEdits) -> LayerWeights:
-    """Weights, always with biases, with which a layer computes what it would under ``edits``."""
-    sites = list(family.activations)
-    units = weights.hidden_hidden.size(0) // len(sites)
-    zeros = weights.input_hidden.new_zeros(weights.input_hidden.size(0))
-    result = replace(
-        weights,
-        input_bias=zeros if weights.input_bias is None else weights.input_bias,
-        hidden_bias=zeros if weights.hidden_bias is None else weights.hidden_bias,
-    )
-    ordered = sorted(edits.edits, key=lambda edit: edit.operation == "clamp")
-    for edit in ordered:
-        offset = sites.index(edit.site) * units
-        everyone = torch.arange(units, device=zeros.device)
-        chosen = everyone if edit.mask is None else everyone[edit.mask.reshape(-1).expand(units)]
-        value = edit.value.reshape(-1).to(zeros.dtype).expand(units)[chosen]
-        result = _with_edit(result, edit, chosen + offset, value, family.activations[edit.site])
-    return result
+def _finite(output: Tensor) -> bool:
+    """False where folding may have multiplied what is not finite by a clamped row's zeros, as no edited model does."""
+    return bool(torch.isfinite(output).all())
 
 
-def _with_edit(
-    weights: LayerWeights, edit: SiteEdit, rows: Tensor, value: Tensor, activation: Activation
-) -> LayerWeights:
-    input_bias, hidden_bias = weights.input_bias, weights.hidden_bias
-    assert input_bias is not None
-    assert hidden_bias is not None
-    if edit.operation == "shift":
-        return replace(weights, input_bias=input_bias.index_add(0, rows, value))
-    return replace(
-        weights,
-        input_hidden=weights.input_hidden.index_fill(0, rows, 0),
-        hidden_hidden=weights.hidden_hidden.index_fill(0, rows, 0),
-        input_bias=input_bias.index_copy(0, rows, _inverse(activation, value)),
-        hidden_bias=hidden_bias.index_fill(0, rows, 0),
-    )
+def _needs_graph(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
-def _inverse(activation: Activation, value: Tensor) -> Tensor:
-    match activation:
-        case "sigmoid":
-            return torch.logit(value.double()).to(value.dtype)
-        case "tanh":
-            return torch.atanh(value.double()).to(value.dtype)
-        case "relu" | "identity":
-            return value
+def _steps_rather(steps: int, inputs: Tensor, *others: Tensor) -> bool:
+    plain = autocast_of(inputs.device.type) is None and inputs.dtype in (torch.float32, torch.float64)
+    return steps <= SHORT and plain and not _needs_graph(inputs, *others)
 
 
-def _stepped(
-    call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], edits: tuple[LayerEdits, ...]
-) -> LayerOutput:
-    layout = call.layout
-    read = layout.to_time_first(inputs)
-    if call.form != "module" and autocast_of(read.device.type) is not None:
-        # What autocast casts inside a kernel, it would cast operation by operation here.
-        with torch.autocast(read.device.type, enabled=False):
-            like = next(side for side in call.weights[index] if isinstance(side, LayerWeights)).input_hidden
-            return _stepped(call, index, inputs.to(like), tuple(state.to(like) for state in initial), edits)
-    live = layout.live(read.device)
-    outputs: list[Tensor] = []
-    finals: list[tuple[Tensor, ...]] = []
-    for side, (weights, of_side) in enumerate(zip(call.weights[index], edits, strict=True)):
-        reverse = side == 1
-        sequence = layout.flipped(read) if reverse else read
-        ordered = of_side.reordered(layout.flipped) if reverse else of_side
-        states = tuple(layout.to_user_order(state[side], dim=0) for state in initial)
-        hidden: list[Tensor] = []
-        none = states[0].new_empty(0, *states[0].shape)
-        for step in range(layout.steps):
-            run = LayerRun(sequence[step : step + 1], states, none, weights, ordered.at(step))
-            found = call.family.quantities(run)
-            reached = tuple(found[name][0] for name in call.family.states)
-            hidden.append(reached[0])
-            states = (
-                reached
-                if not layout.packed
-                else tuple(torch.where(live[step], new, old) for new, old in zip(reached, states, strict=True))
+class _Direction:
+    """One direction of one layer, run leg by leg in its own order of reading."""
+
+    def __init__(
+        self,
+        call: RecurrentCall,
+        index: int,
+        side: int,
+        edits: LayerEdits,
+        cut: int,
+        folded: Folded | None,
+        memory: Memory | None,
+    ) -> None:
+        weights = call.weights[index][side]
+        assert isinstance(weights, LayerWeights)
+        self.side, self._call, self._weights = side, call, weights
+        self._reading: Reading = (PackedReading if call.layout.packed else DenseReading)(call, reverse=side == 1)
+        self._edits = edits.arranged(self._reading.arranged)
+        self._path, self._cut, self._memory = edits.path, cut, memory
+        self._folds = {} if folded is None else {(0, call.layout.steps): folded}
+        self._done: list[Leg] = []
+        self._pieces: list[Tensor] = []
+
+    @property
+    def path(self) -> Path:
+        """The legs that were run."""
+        return tuple(self._done)
+
+    def run(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+        """The hidden states by input position, time first or packed, and the final states in call order."""
+        read = self._reading.read(inputs)
+        values = (edit.value for edit in self._edits.edits)
+        self._graph = _needs_graph(inputs, *states, *self._weights.tensors(), *values)
+        for leg in self._legs(read):
+            states = self._run(leg, read, states)
+        whole = self._pieces[0] if len(self._pieces) == 1 else torch.cat(self._pieces)
+        return self._reading.written(whole), states
+
+    def _legs(self, read: Tensor) -> list[Leg]:
+        steps = self._call.layout.steps
+        cuts = cuts_of(self._edits.edits, steps, [self._cut])
+        legs = list(self._path) or [Leg(start, stop) for start, stop in pairwise(cuts)]
+        if autocast_of(read.device.type) is not None and any(leg.stepped or self._steps(leg, read) for leg in legs):
+            return [Leg(0, steps, stepped=True)]  # what we step is not in the precision of what autocast runs
+        return legs
+
+    def _steps(self, leg: Leg, read: Tensor) -> bool:
+        edits = edits_between(self._edits.edits, leg.start, leg.stop)
+        if not edits:
+            return leg.stepped
+        return self._folded(leg, edits) is None
+
+    def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
+        return self._folds.get((leg.start, leg.stop)) or fold(self._call.family, self._weights, edits)
+
+    def _run(self, leg: Leg, read: Tensor, states: States) -> States:
+        """Run a leg and tell the states after it."""
+        reading = self._reading
+        inputs, live_states = reading.part(read, leg), reading.going_on(states, leg)
+        edits = edits_between(self._edits.edits, leg.start, leg.stop)
+        remembers = self._memory is not None and leg.start == 0 and not edits and not self._graph
+        known = self._memory.recall(self.side, leg, inputs, live_states) if remembers and self._memory else None
+        if known is None:
+            if leg.stepped or (edits and _steps_rather(leg.stop - leg.start, inputs, *states)):
+                leg, known = Leg(leg.start, leg.stop, stepped=True), self._by_step(leg, inputs, live_states)
+            elif not edits:
+                known = reading.run_kernel(self._weights, inputs, live_states, leg)
+            else:
+                folded = self._folded(leg, edits)
+                if folded is not None and not folded.reaches(live_states):
+                    states = self._run(Leg(leg.start, leg.start + 1, stepped=True), read, states)
+                    return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
+                if folded is not None:
+                    hidden, reached = reading.run_kernel(folded.weights, inputs, folded.handed_in(live_states), leg)
+                    known = folded.handed_out(hidden), (folded.handed_out(reached[0]), *reached[1:])
+                if folded is None or known is None or (folded.clamps and not _finite(known[0])):
+                    leg, known = Leg(leg.start, leg.stop, stepped=True), self._by_step(leg, inputs, live_states)
+            if remembers and self._memory is not None:
+                self._memory.keep(self.side, leg, inputs, live_states, known)
+        self._done.append(leg)
+        self._pieces.append(known[0])
+        return reading.states_after(states, known[1], leg)
+
+    def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+        padded, live = self._reading.padded(inputs, leg)
+        edits = self._edits.between(leg.start, leg.stop).of_first(padded.size(1))
+        device = padded.device.type
+        with torch.autocast(device, enabled=False):
+            # What autocast casts inside a kernel, it would cast operation by operation here.
+            like = self._weights.input_hidden
+            hidden, reached = stepped(
+                self._call.family,
+                self._weights,
+                padded.to(like.dtype),
+                tuple(state.to(like.dtype) for state in states),
+                edits,
+                live,
+                graph=self._graph,
             )
-        output = torch.stack(hidden) if hidden else read.new_zeros(0, layout.batch, states[0].size(-1))
-        outputs.append(layout.flipped(output) if reverse else output)
-        finals.append(tuple(layout.to_call_order(state, dim=0) for state in states))
-    stacked = tuple(torch.stack(list(sides)) for sides in zip(*finals, strict=True))
-    return LayerOutput(layout.from_time_first(torch.cat(outputs, dim=-1)), stacked)
+        return self._reading.unpadded(hidden, leg), reached

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnnwidget.cells.edits import LayerEdits
-from rnnwidget.editing.carrying_out import foldable, run_edited_layer
-from rnnwidget.editing.edits import Edit
-from rnnwidget.editing.targets import edits_of_layer, validated
+from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
+from rnnwidget.editing.carrying_out import run_edited_layer
+from rnnwidget.editing.earlier_runs import EarlierRuns
+from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.recorded_values import RecordedValues
+from rnnwidget.editing.targets import CallPlace, edits_of_layer, validated
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
+Paths = Mapping[tuple[str, int], Path]
+
 
 class EditList:
     """A list of edits as the interception core carries them out.
 
-    ``stepped`` starts with layers to step in any case, and gathers those whose edits could not be folded.
+    ``paths`` are legs in which layers are to run although nothing is edited there, as an edited run did; that run's
+    own come out in :attr:`paths`. With ``earlier``, what runs before the first edit is taken from there.
     """
 
-    def __init__(self, edits: Sequence[Edit], stepped: Iterable[str] = ()) -> None:
+    def __init__(self, edits: Sequence[Edit], paths: Paths | None = None, earlier: EarlierRuns | None = None) -> None:
         self.edits = tuple(edits)
-        self.stepped = set(stepped)
+        self.paths: dict[tuple[str, int], Path] = {}
+        self._wanted, self._earlier = paths, earlier
+        self._by_place = any(edit.steps is not None or isinstance(edit.value, RecordedValues) for edit in edits)
         self._handed_out = HandedOut()
-        self._steps_done: dict[nn.Module, int] = {}
-        self._begun_at: dict[object, tuple[int, object]] = {}
+        self._places: dict[nn.Module, CallPlace] = {}
+        self._calls: dict[nn.Module, int] = {}
+        self._begun_at: dict[object, tuple[CallPlace, object]] = {}
 
     def begin(
         self, module: RecurrentModule, given: tuple[Tensor, ...], sequence: object, *, again: bool = False
@@ -41,15 +49,15 @@ class EditList:
 
         Activation checkpointing makes a call ``again`` in a backward, with the same memory: it gets the same steps.
         """
-        place = (module.module, *(tensor.data_ptr() for tensor in (*given, *_tensors_of(sequence))))
         if again:
-            self._steps_done[module.module], _ = self._begun_at.get(place, (0, None))
+            self._places[module.module], _ = self._begun_at.get(_memory(module, given, sequence), (CallPlace(), None))
             return
         if not self._handed_out.is_continued_by(module.module, given):
-            self._steps_done[module.module] = 0
-        if any(edit.steps is not None for edit in self.edits):
+            before = self._places.get(module.module)
+            self._places[module.module] = CallPlace() if before is None else CallPlace(0, before.ordinal + 1)
+        if self._by_place:
             # Held, so that the memory is not used again for another call's.
-            self._begun_at[place] = self._steps_done[module.module], (given, sequence)
+            self._begun_at[_memory(module, given, sequence)] = self._places[module.module], (given, sequence)
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
         """Remember the states that a call handed out."""
@@ -57,18 +65,36 @@ class EditList:
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
-        done = self._steps_done.get(module.module, 0)
-        self._steps_done[module.module] = done + call.layout.steps
-        return tuple(self._layer_edits(layer, call, done) for layer in module.layers)
+        place = self._places.get(module.module, CallPlace())
+        self._places[module.module] = replace(place, done=place.done + call.layout.steps)
+        self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
+        found = tuple(
+            LayerEdits(self._edits_over(layer, call, place), self._path(layer.name, number, call.layout.steps))
+            for layer in module.layers
+        )
+        if self._earlier is not None:
+            self._earlier.begin(module, call, number)
+        return found
 
-    def _layer_edits(self, layer: Layer, call: RecurrentCall, done: int) -> LayerEdits:
-        edits = edits_of_layer(self.edits, layer, call, done)
-        if not foldable(call, edits):
-            self.stepped.add(layer.name)
-        return replace(edits, stepped=layer.name in self.stepped)
+    def _edits_over(self, layer: Layer, call: RecurrentCall, place: CallPlace) -> tuple[SiteEdit, ...]:
+        """The edits of one layer, laid out over a call."""
+        return edits_of_layer(self.edits, layer, call, place)
+
+    def _path(self, layer: str, number: int, steps: int) -> Path:
+        """The legs that are wanted; those of another length cannot be gone by, only stepped or not."""
+        path = () if self._wanted is None else self._wanted.get((layer, number), ())
+        if not path or path[-1].stop == steps:
+            return path
+        return (Leg(0, steps, stepped=True),) if any(leg.stepped for leg in path) else ()
+
+    @property
+    def goes_by_layer(self) -> bool:
+        """Whether layers without edits are to be run by the editor too."""
+        return self._earlier is not None
 
     def run_layer(
         self,
+        module: RecurrentModule,
         call: RecurrentCall,
         index: int,
         inputs: Tensor,
@@ -76,7 +102,20 @@ class EditList:
         edits: tuple[LayerEdits, ...],
     ) -> LayerOutput:
         """Run one layer under edits."""
-        return run_edited_layer(call, index, inputs, initial, edits)
+        # A run that goes by another's legs runs as it always does where that had none.
+        asked = self._wanted is None or any(of_side.path for of_side in edits)
+        earlier = self._earlier.of_layer(index, inputs, edits) if self._earlier is not None and asked else None
+        cuts, memory = earlier or ((), None)
+        carried = run_edited_layer(call, index, inputs, initial, edits, cuts=cuts, memory=memory)
+        number = self._calls[module.module]
+        names = [layer.name for layer in module.layers if layer.index == index]
+        self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
+        return carried.output
+
+
+def _memory(module: RecurrentModule, given: tuple[Tensor, ...], sequence: object) -> tuple[object, ...]:
+    """Tells a call by where its tensors lie."""
+    return module.module, *(tensor.data_ptr() for tensor in (*given, *_tensors_of(sequence)))
 
 
 def _tensors_of(sequence: object) -> tuple[Tensor, ...]:

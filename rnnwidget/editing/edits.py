@@ -1,73 +1,21 @@
-"""Edits: what is changed, where and when."""
+"""The six kinds of edits."""
 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells import families, gru, lstm
+from rnnwidget.cells import gru, lstm
 from rnnwidget.cells.activations import RANGES
-from rnnwidget.cells.edits import Operation
-from rnnwidget.recording.modules import Layer
-
-Value = float | int | Tensor
-Indices = int | slice | Iterable[int] | None
+from rnnwidget.editing.edit import Edit, Value, made
+from rnnwidget.editing.recorded_values import RecordedValues
+from rnnwidget.editing.scopes import Indices
+from rnnwidget.recording.recording import Recording
 
 _BOUNDS = {site: RANGES[activation] for family in (lstm, gru) for site, activation in family.activations.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """One edit. Make it with :func:`clamp`, :func:`shift`, :func:`scale` or :func:`nudge`."""
-
-    operation: Operation
-    site: str
-    value: Value
-    layer: str | None = None
-    units: tuple[int, ...] | None = None
-    steps: tuple[int, ...] | slice | None = None
-    batch: tuple[int, ...] | None = None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Edit) and self._scope() == other._scope() and _same_value(self.value, other.value)
-
-    def __hash__(self) -> int:
-        return hash(self._scope())
-
-    def _scope(self) -> tuple[object, ...]:
-        places = (self.units, self.steps, self.batch)
-        if isinstance(self.value, Tensor):
-            return self.operation, self.site, self.layer, *map(_hashable, places)
-        return self.operation, self.site, self.layer, *(_hashable(_in_order(place)) for place in places)
-
-    def __repr__(self) -> str:
-        scope = {"layer": self.layer, "units": self.units, "steps": self.steps, "batch": self.batch}
-        shown = "".join(
-            f", {name}={list(value) if isinstance(value, tuple) else value!r}"
-            for name, value in scope.items()
-            if value is not None
-        )
-        value = self.value if isinstance(self.value, Tensor) else f"{self.value:.6g}"
-        return f"{self.operation}({self.site!r}, {value}{shown})"
-
-    @property
-    def identity(self) -> bool:
-        """Whether the edit changes nothing."""
-        neutral = {"scale": 1.0, "shift": 0.0, "nudge": 0.0}.get(self.operation)
-        if neutral is None:
-            return False
-        return bool((self.value == neutral).all()) if isinstance(self.value, Tensor) else self.value == neutral
-
-    def has_site(self, layer: Layer) -> bool:
-        """Whether ``layer`` has the site, with a pre-activation if the edit needs one."""
-        sites: Iterable[str] = layer.family.activations if self.operation == "shift" else layer.family.sites
-        return self.site in sites
 
 
 def clamp(
@@ -100,7 +48,7 @@ def clamp(
     >>> recording["l0"]["f"][:, 0, 2].tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    edit = _edit("clamp", site, value, layer, units, steps, batch)
+    edit = made("clamp", site, value, layer, units, steps, batch)
     low, high = _BOUNDS.get(edit.site, (-math.inf, math.inf))
     values = edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value)
     if edit.site in _BOUNDS and not bool(((values >= low) & (values <= high)).all()):
@@ -138,7 +86,7 @@ def shift(
     >>> torch.allclose(moved, torch.full_like(moved, 2.0), atol=1e-6)
     True
     """
-    return _edit("shift", site, delta, layer, units, steps, batch)
+    return made("shift", site, delta, layer, units, steps, batch)
 
 
 def scale(
@@ -161,7 +109,7 @@ def scale(
     >>> output[:, 0, 1].abs().max().item()
     0.0
     """
-    return _edit("scale", site, factor, layer, units, steps, batch)
+    return made("scale", site, factor, layer, units, steps, batch)
 
 
 def nudge(
@@ -183,86 +131,85 @@ def nudge(
     >>> round(result.change["l0"][0, 0, 2].item(), 6)
     0.5
     """
-    return _edit("nudge", site, delta, layer, units, steps, batch)
+    return made("nudge", site, delta, layer, units, steps, batch)
 
 
-def _edit(
-    operation: Operation,
-    site: str,
-    value: Value,
-    layer: str | None,
+def lesion(
     units: Indices,
-    steps: Indices,
-    batch: Indices,
+    *,
+    layer: str | None = None,
+    to: Literal["zero", "mean"] = "zero",
+    recording: Recording | None = None,
+    steps: Indices = None,
+    batch: Indices = None,
 ) -> Edit:
-    if not isinstance(site, str):
-        raise TypeError(f"site must be a name such as 'forget_gate', got {type(site).__name__}: {site!r:.80}")
-    site_of_letter = {letter: known for family in reversed(families()) for known, letter in family.letters.items()}
-    sites = list(dict.fromkeys(known for family in families() for known in family.sites))
-    full = site if site in sites else site_of_letter.get(site, site)
-    if full not in sites:
-        raise KeyError(f"no site {site!r}; sites are {', '.join(sites)}")
-    if layer is not None and not isinstance(layer, str):
-        raise TypeError(f"layer must be a layer's name or None, got {type(layer).__name__}: {layer!r:.80}")
-    if isinstance(value, Tensor):
-        if value.dim() > 3:
-            raise ValueError(
-                f"{operation}({full!r}): a value of shape {tuple(value.shape)} has more dimensions than "
-                "(steps, batch, units)"
-            )
-        value = value.clone()
-    else:
-        try:
-            value = math.fsum([value])  # float() would read strings too
-        except (TypeError, ValueError):
-            raise TypeError(f"{operation}({full!r}) takes a number or a tensor, got {value!r:.80}") from None
-    return Edit(
-        operation,
-        full,
-        value,
-        layer,
-        None if units is None else _indices("units", units),
-        steps if isinstance(steps, slice) and _valid_slice(steps) else _optional("steps", steps),
-        _optional("batch", batch),
-    )
+    """The hidden state of ``units`` is held at zero, or at its mean over a recording.
+
+    What a unit of an LSTM keeps in its cell then reaches nothing. The mean takes away what a unit says and leaves what
+    the rest of the network is used to hear from it, so look at both (Morcos et al. 2018, arXiv:1803.06959).
+    ``units=None`` means all. Scope and errors as for :func:`clamp`.
+
+    Raises
+    ------
+    ValueError
+        ``to`` is neither "zero" nor "mean".
+    TypeError
+        A lesion to the mean without a recording to take it from.
+
+    Examples
+    --------
+    >>> import torch, rnnwidget as rw
+    >>> model, x = torch.nn.GRU(3, 4), torch.randn(5, 1, 3)
+    >>> with rw.record(model) as healthy:
+    ...     _ = model(x)
+    >>> result = rw.intervene(model, x, rw.lesion([2], to="mean", recording=healthy))
+    >>> torch.allclose(result.recording["l0"].hidden[..., 2], healthy["l0"].hidden[..., 2].mean(), atol=1e-6)
+    True
+    """
+    if to not in ("zero", "mean"):
+        raise ValueError(f"lesion(to={to!r}): a lesion is to 'zero' or to 'mean'")
+    if to == "zero":
+        return made("lesion", "hidden", 0.0, layer, units, steps, batch)
+    if not isinstance(recording, Recording):
+        raise TypeError(
+            "lesion(to='mean') takes the mean from recording=, a Recording such as rnnwidget.record gives; "
+            f"got {type(recording).__name__}"
+        )
+    return made("lesion", "hidden", RecordedValues(recording, "mean"), layer, units, steps, batch)
 
 
-def _in_order(place: tuple[int, ...] | slice | None) -> tuple[int, ...] | slice | None:
-    return tuple(sorted(set(place))) if isinstance(place, tuple) else place
+def patch(
+    site: str,
+    recording: Recording,
+    *,
+    layer: str | None = None,
+    units: Indices = None,
+    steps: Indices = None,
+    batch: Indices = None,
+) -> Edit:
+    """The value of ``site`` becomes what it was in another recording, at the same step, sequence and unit.
 
+    A recording of one sequence is patched into every sequence. Steps past the end of the recording do nothing. Where a
+    layer is called several times, each call takes from the recorded call of the same place, the last one if there are
+    fewer. Scope and errors as for :func:`clamp`.
 
-def _hashable(place: tuple[int, ...] | slice | None) -> object:
-    return (slice, place.start, place.stop, place.step) if isinstance(place, slice) else place
+    Raises
+    ------
+    TypeError
+        ``recording`` is no Recording.
 
-
-def _optional(what: str, given: Any) -> tuple[int, ...] | None:
-    return None if given is None else _indices(what, given)
-
-
-def _valid_slice(steps: slice) -> bool:
-    for bound in (steps.start, steps.stop):
-        if bound is not None and operator.index(bound) < 0:
-            raise IndexError(f"steps count from the first input position; {steps} has a negative bound")
-    return True
-
-
-def _indices(what: str, given: Any) -> tuple[int, ...]:
-    listed: Any = given.tolist() if isinstance(given, Tensor) else given
-    if hasattr(listed, "__index__") and not isinstance(listed, bool):
-        listed = [listed]
-    try:
-        found = [operator.index(item) for item in listed if not isinstance(item, bool)]
-        booleans = any(isinstance(item, bool) for item in listed)
-    except TypeError:
-        found, booleans = [], True
-    if booleans:
-        raise TypeError(f"{what} must be integers, got {given!r:.80}")
-    if any(index < 0 for index in found):
-        raise IndexError(f"{what} count from 0, got {min(found)}")
-    return tuple(found)
-
-
-def _same_value(one: Value, other: Value) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other
+    Examples
+    --------
+    >>> import torch, rnnwidget as rw
+    >>> model, x, other = torch.nn.LSTM(3, 4), torch.randn(5, 1, 3), torch.randn(5, 1, 3)
+    >>> with rw.record(model) as donor:
+    ...     _ = model(other)
+    >>> result = rw.intervene(model, x, rw.patch("cell", donor, steps=[2]))
+    >>> torch.equal(result.recording["l0"].cell[2], donor["l0"].cell[2])
+    True
+    """
+    if not isinstance(recording, Recording):
+        raise TypeError(
+            f"patch takes its values from a Recording such as rnnwidget.record gives; got {type(recording).__name__}"
+        )
+    return made("patch", site, RecordedValues(recording, "values"), layer, units, steps, batch)

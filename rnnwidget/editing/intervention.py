@@ -9,12 +9,20 @@ from functools import cached_property
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnnwidget.editing.edited import EditList
-from rnnwidget.editing.edits import Edit
+from rnnwidget.cells.edits import Path
+from rnnwidget.editing.earlier_runs import EarlierRuns
+from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.edited import EditList, Paths
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.modules import recurrent_modules
+from rnnwidget.recording.owned import owned
+from rnnwidget.recording.prefixes import leaves
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
+
+Run = tuple[object, Recording]
+PathKey = tuple[tuple[tuple[str, int], Path], ...]
+KEPT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +44,68 @@ class InterventionResult:
         }
 
 
+class BeforeAndAfter:
+    """A model on one input, unedited and under any edits, through one kernel path.
+
+    Kernels differ in their last bits, which a chaotic network makes much of: where edits had a layer run leg by leg,
+    the run before goes through the same legs. What an edited run shares with the unedited one is not computed again.
+    The input is kept as it was: ``x`` is a copy through which gradients reach the one that was given.
+    """
+
+    def __init__(self, twin: Twin, x: object, baseline: Run | None = None) -> None:
+        self._twin, self.x = twin, owned(x, graph=True)
+        self._begin(baseline)
+
+    def _begin(self, baseline: Run | None = None) -> None:
+        self._state = self._twin.state
+        self._recurrent = self._twin.recurrent_contents
+        self._baseline = baseline or self._twin.run(self.x)
+        self._earlier = EarlierRuns(self._baseline[1])
+        self._by_path: dict[PathKey, Run] = {}
+
+    @property
+    def baseline(self) -> Run:
+        """The output and the recording without edits; made again once the model's weights have moved."""
+        if self._twin.state != self._state or self._twin.recurrent_contents != self._recurrent:
+            self._begin()
+        return self._baseline
+
+    def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> tuple[Run, Run]:
+        """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients."""
+        if self._twin.state != self._state:
+            self._begin()
+        editor, after = self._edited(edits, loss)
+        if not self._earlier.hold_for(after[1]):
+            self._begin()  # weights have moved in a way that PyTorch does not count
+            editor, after = self._edited(edits, loss)
+        return self._before(editor.paths), after
+
+    def _edited(self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None) -> tuple[EditList, Run]:
+        editor = EditList(edits, earlier=None if loss is not None else self._earlier)
+        return editor, self._twin.run(self.x, editor=editor, loss=loss)
+
+    def _before(self, paths: Paths) -> Run:
+        if _has_graph(self._baseline[0]):
+            # Autograd frees a graph that has been gone back through: each result gets its own.
+            return self._twin.run(self.x, editor=EditList((), paths, earlier=self._earlier))
+        if not paths:
+            return self._baseline
+        key = tuple(paths.items())
+        if key not in self._by_path:
+            while len(self._by_path) >= KEPT:
+                del self._by_path[next(iter(self._by_path))]
+            editor = EditList((), paths, earlier=self._earlier)
+            self._by_path[key] = self._twin.run(self.x, editor=editor)
+        return self._by_path[key]
+
+
 class Intervention:
     """Runs a model on one input under any edits, and keeps the unedited run beside them.
 
-    Works on a copy that shares the parameters' memory, in the caller's grad mode: gradients reach the inputs, for
-    gradients of parameters use :func:`rnnwidget.edited`. Random numbers are the same in every run and the process's
-    generators stay where they were.
+    What comes before the first edited step is not computed again. Works on a copy that shares the parameters' memory,
+    in the caller's grad mode: gradients reach the inputs, for gradients of parameters use :func:`rnnwidget.edited`.
+    When the parameters or buffers have moved since, the unedited run is made again. Random numbers are the same in
+    every run and the process's generators stay where they were.
 
     Examples
     --------
@@ -55,37 +119,37 @@ class Intervention:
 
     def __init__(self, model: nn.Module, x: object) -> None:
         self.twin = Twin(model)
-        self._x = x
-        self.baseline, self.baseline_recording = self.twin.run(x)
+        self._runs = BeforeAndAfter(self.twin, x)
 
-    def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> InterventionResult:
-        """Run under ``edits``; errors as for :func:`rnnwidget.edited`."""
+    @property
+    def baseline(self) -> object:
+        """The output without edits."""
+        return _given(self._runs.baseline[0])
+
+    @property
+    def baseline_recording(self) -> Recording:
+        """The recording without edits."""
+        return self._runs.baseline[1]
+
+    def run(
+        self, edits: Sequence[Edit] | Edit, *, loss: Callable[[object], Tensor] | None = None
+    ) -> InterventionResult:
+        """Run under ``edits``; with ``loss`` the recording has gradients. Errors as for :func:`rnnwidget.edited`."""
         kept = validated(edits, self.twin.modules)
-        before = (self.baseline, self.baseline_recording)
-        before, (output, recording) = edited_pair(self.twin, self._x, kept, before, loss=loss)
-        return InterventionResult(before[0], output, before[1], recording)
+        before, after = self._runs.run(kept, loss=loss)
+        return InterventionResult(_given(before[0]), after[0], before[1], after[1])
 
 
-def edited_pair(
-    twin: Twin,
-    x: object,
-    edits: Sequence[Edit],
-    before: tuple[object, Recording],
-    *,
-    loss: Callable[[object], Tensor] | None = None,
-) -> tuple[tuple[object, Recording], tuple[object, Recording]]:
-    """The runs before and after edits, through one kernel path.
-
-    Where edits had to be stepped, the run before is stepped as well: a chaotic network would tell kernels apart.
-    """
-    editor = EditList(edits)
-    after = twin.run(x, editor=editor, loss=loss)
-    if editor.stepped:
-        before = twin.run(x, editor=EditList((), stepped=editor.stepped))
-    return before, after
+def _has_graph(output: object) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves(output))
 
 
-def intervene(model: nn.Module, x: object, edits: Sequence[Edit]) -> InterventionResult:
+def _given(output: object) -> object:
+    """An output to hand out, which may be changed in place, while the one that is kept stays as it was."""
+    return output if _has_graph(output) else owned(output)
+
+
+def intervene(model: nn.Module, x: object, edits: Sequence[Edit] | Edit) -> InterventionResult:
     """Run ``model`` on ``x`` without and with ``edits``.
 
     ``x`` of exact type tuple is ``model(*x)``, of exact type dict ``model(**x)``, anything else the one argument.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from rnnwidget.cells.activations import RANGES
-from rnnwidget.cells.edits import LayerEdits, SiteEdit
-from rnnwidget.editing.edits import Edit
+from rnnwidget.cells.edits import SiteEdit
+from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import RecurrentCall
 
@@ -26,7 +29,7 @@ def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) 
     IndexError
         A unit is outside every targeted layer.
     ValueError
-        A tensor does not broadcast to the scope.
+        A tensor does not broadcast to the scope; a recording does not have the targeted layers, or in another width.
     """
     layers = [layer for module in modules for layer in module.layers]
     kept: list[Edit] = []
@@ -35,7 +38,8 @@ def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) 
             raise TypeError("got a list of edits where an edit is expected: write edited(model, *edits)")
         if not isinstance(edit, Edit):
             raise TypeError(
-                f"edits are made with clamp, shift, scale or nudge; got {type(edit).__name__}: {edit!r:.80}"
+                "edits are made with clamp, shift, scale, nudge, lesion or patch; "
+                f"got {type(edit).__name__}: {edit!r:.80}"
             )
         named = [layer for layer in layers if edit.layer in (None, layer.name)]
         if not named:
@@ -52,7 +56,10 @@ def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) 
         widths = [layer.width(edit.site) for layer in targets]
         if None not in widths:
             _check_units(edit, max(width for width in widths if width is not None))
-        _check_range(edit, targets)
+        if isinstance(edit.value, RecordedValues):
+            _check_recorded(edit, edit.value, targets)
+        else:
+            _check_range(edit, torch.as_tensor(edit.value), targets)
         for layer in targets:
             _check_shape(edit, layer)
         if edit not in kept:
@@ -66,13 +73,26 @@ def _check_units(edit: Edit, width: int) -> None:
         raise IndexError(f"{edit!r}: units {outside} do not exist; {edit.site!r} has units 0 to {width - 1}")
 
 
-def _check_range(edit: Edit, targets: Sequence[Layer]) -> None:
+def _check_recorded(edit: Edit, given: RecordedValues, targets: Sequence[Layer]) -> None:
+    """ValueError if a recording cannot give what an edit takes from it, for any targeted layer."""
+    for layer in targets:
+        if layer.name not in given.recording:
+            known = ", ".join(given.recording.layers) or "none"
+            raise ValueError(f"{edit!r}: the recording has no layer {layer.name!r}; it has {known}")
+        recorded = given.recording[layer.name]
+        if edit.site not in recorded.gates + recorded.states:
+            raise ValueError(f"{edit!r}: {layer.name!r} has no {edit.site!r} in the recording, its family is another")
+        width, wanted = recorded[edit.site].size(-1), layer.width(edit.site)
+        if wanted not in (None, width):
+            raise ValueError(f"{edit!r}: {layer.name!r} has {wanted} units; in the recording it has {width}")
+
+
+def _check_range(edit: Edit, values: Tensor, targets: Sequence[Layer]) -> None:
     """ValueError if a clamp asks of a gate what its nonlinearity never gives, in every layer that has it."""
     gated = [layer.family for layer in targets if edit.site in layer.family.gates]
     if edit.operation != "clamp" or len(gated) < len(targets):
         return
     ranges = [RANGES[family.activations[edit.site]] for family in gated]
-    values = torch.as_tensor(edit.value)
     if not any(bool(((values >= low) & (values <= high)).all()) for low, high in ranges):
         allowed = " or ".join(f"[{low:g}, {high:g}]" for low, high in dict.fromkeys(ranges))
         raise ValueError(f"{edit!r}: a {edit.site.replace('_', ' ')} lies in {allowed}")
@@ -85,20 +105,27 @@ def check_batch(edits: Sequence[Edit], batch: int) -> None:
             raise IndexError(f"{edit!r}: batch index {max(edit.batch)} is outside a batch of {batch}")
 
 
-def edits_of_layer(edits: Sequence[Edit], layer: Layer, call: RecurrentCall, done: int = 0) -> LayerEdits:
-    """The edits that concern one layer, laid out over its call, ``done`` steps after the first; no identities."""
-    return LayerEdits(
-        tuple(
-            laid_out(edit, layer, call, done)
-            for edit in edits
-            if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity
-        )
+@dataclass(frozen=True)
+class CallPlace:
+    """Where a call stands: how many steps of its run were ``done`` before it, and which run of its module it is."""
+
+    done: int = 0
+    ordinal: int = 0
+
+
+def edits_of_layer(edits: Sequence[Edit], layer: Layer, call: RecurrentCall, place: CallPlace) -> tuple[SiteEdit, ...]:
+    """The edits that concern one layer, laid out over its call; no identities, and nothing that falls beside it."""
+    found = (
+        laid_out(edit, layer, call, place)
+        for edit in edits
+        if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity
     )
+    return tuple(edit for edit in found if edit.mask is None or bool(edit.mask.any()))
 
 
-def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, done: int = 0) -> SiteEdit:
-    """The edit over ``(time, batch, unit)`` of one layer in a call that begins ``done`` steps after the first."""
-    like = call.initial[0]
+def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) -> SiteEdit:
+    """The edit over ``(time, batch, unit)`` of one layer in a call."""
+    like, done = call.initial[0], place.done
     steps, batch, width = call.layout.steps, call.layout.batch, layer.width(edit.site)
     if width is None:
         width = call.initial[layer.family.states.index(edit.site) if edit.site in layer.family.states else 0].size(-1)
@@ -110,7 +137,8 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, done: int = 0) -> Si
         edit.units,
     )
     sizes = (done + steps, batch, width)
-    value = _in_three_dimensions(torch.as_tensor(edit.value, dtype=like.dtype, device=like.device))
+    given = 0.0 if isinstance(edit.value, RecordedValues) else edit.value
+    value = _in_three_dimensions(torch.as_tensor(given, dtype=like.dtype, device=like.device))
     mask: Tensor | None = None
     for dim, (indices, size) in enumerate(zip(wanted, sizes, strict=True)):
         growing = dim == 0 and not isinstance(edit.steps, tuple) and (done > 0 or steps == 1)
@@ -119,17 +147,38 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, done: int = 0) -> Si
         _check_width(edit, value, dim, size if indices is None else len(indices))
         if indices is None:
             continue
-        inside = [(place, index) for place, index in enumerate(indices) if index < size]
+        inside = [(position, index) for position, index in enumerate(indices) if index < size]
         rows = torch.tensor([index for _, index in inside], dtype=torch.int64, device=like.device)
         if value.size(dim) != 1:
-            places = torch.tensor([place for place, _ in inside], dtype=torch.int64, device=like.device)
+            places = torch.tensor([position for position, _ in inside], dtype=torch.int64, device=like.device)
             full = [*value.shape]
             full[dim] = size
             value = value.new_zeros(full).index_copy(dim, rows, value.index_select(dim, places))
         along = torch.zeros(size, dtype=torch.bool, device=like.device).index_fill(0, rows, value=True)
         along = along.reshape([size if axis == dim else 1 for axis in range(3)])
         mask = along if mask is None else mask & along
-    return SiteEdit(edit.site, edit.operation, value, mask).between(done, done + steps)
+    scoped = SiteEdit(edit.site, edit.does, value, mask).between(done, done + steps)
+    return scoped if not isinstance(edit.value, RecordedValues) else _from_recording(edit, scoped, layer, call, place)
+
+
+def _from_recording(edit: Edit, scoped: SiteEdit, layer: Layer, call: RecurrentCall, place: CallPlace) -> SiteEdit:
+    """A scope filled with what a recording has there."""
+    assert isinstance(edit.value, RecordedValues)
+    like = call.initial[0]
+    if edit.value.of == "mean":
+        return replace(scoped, value=edit.value.mean(layer.name, edit.site).to(like).reshape(1, 1, -1))
+    steps, batch = call.layout.steps, call.layout.batch
+    values, live = edit.value.values(layer.name, edit.site, place.ordinal)
+    if values.size(1) not in (1, batch):
+        raise ValueError(
+            f"{edit!r}: the recording has {values.size(1)} sequences, this call has {batch}; patch from a recording "
+            "of as many sequences or of one"
+        )
+    values, live = (tensor[place.done : place.done + steps] for tensor in (values, live))
+    missing = (0, 0, 0, 0, 0, steps - values.size(0))
+    values = functional.pad(torch.where(live, values, 0).to(like), missing)
+    live = functional.pad(live.to(like.device), missing)
+    return replace(scoped, value=values, mask=live if scoped.mask is None else scoped.mask & live)
 
 
 def _so_far(edit: Edit, value: Tensor, reached: int) -> Tensor:

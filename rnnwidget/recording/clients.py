@@ -21,16 +21,26 @@ States = tuple[Tensor, ...]
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
+    ``goes_by_layer`` asks for every layer, edited or not.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
     backward makes once more, which hands nothing out.
     """
+
+    @property
+    def goes_by_layer(self) -> bool: ...
 
     def begin(self, module: RecurrentModule, given: States, sequence: object, *, again: bool) -> None: ...
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]: ...
 
     def run_layer(
-        self, call: RecurrentCall, index: int, inputs: Tensor, initial: States, edits: tuple[LayerEdits, ...]
+        self,
+        module: RecurrentModule,
+        call: RecurrentCall,
+        index: int,
+        inputs: Tensor,
+        initial: States,
+        edits: tuple[LayerEdits, ...],
     ) -> LayerOutput: ...
 
     def returned(self, module: RecurrentModule, states: States) -> None: ...
@@ -138,20 +148,20 @@ class Parties:
         return tuple(
             LayerEdits(
                 tuple(edit for of_editor in by_editor for edit in of_editor[place].edits),
-                stepped=any(of_editor[place].stepped for of_editor in by_editor),
+                path=next((of_editor[place].path for of_editor in by_editor if of_editor[place].path), ()),
             )
             for place in range(len(by_editor[0]))
         )
 
     def run_by_layer(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> StackTrace:
         """Run a call layer by layer, those that have edits by the first editor."""
-        editor = next((editor for _, editor in self.editors), None)
+        module, editor = next(iter(self.editors), (self.interests[0].module, None))
 
         def run_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: States, /) -> LayerOutput:
             of_layer = edits[index * call.directions : (index + 1) * call.directions]
-            if editor is None or not any(of_layer):
+            if editor is None or not (any(of_layer) or editor.goes_by_layer):
                 return call.run_layer(call.weights[index], inputs, initial)
-            return editor.run_layer(call, index, inputs, initial, of_layer)
+            return editor.run_layer(module, call, index, inputs, initial, of_layer)
 
         return run_stack(call, run_layer)
 
@@ -165,7 +175,7 @@ class Parties:
     ) -> None:
         """Tell recorders what happened."""
         for module, recorder in self.recorders:
-            named = {layer.name: own for layer, own in zip(module.layers, edits, strict=True) if own}
+            named = {layer.name: own for layer, own in zip(module.layers, edits, strict=True) if own.edits}
             precision = autocast_of(call.input.device.type)
             recorder.receive(SeenCall(module, call, result, handed, named, trace, torch.is_grad_enabled(), precision))
 

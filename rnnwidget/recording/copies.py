@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -44,7 +45,7 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 def same_settings(module: nn.Module, copied: nn.Module) -> bool:
     """Whether everything but parameters, buffers and hooks has the same values, such as a time constant."""
     pairs = zip(module.modules(), copied.modules(), strict=False)
-    return all(_alike(_settings(one), _settings(other)) for one, other in pairs)
+    return all(_all_alike(_settings(one), _settings(other)) for one, other in pairs)
 
 
 _TORCHS_OWN = frozenset(vars(nn.Module()))
@@ -54,21 +55,29 @@ def _settings(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name not in _TORCHS_OWN}
 
 
+def _all_alike(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
+
+
 def _alike(one: Any, other: Any) -> bool:  # noqa: PLR0911 - a case for each kind of value
     if one is other or type(one) is not type(other):
         return one is other
     if isinstance(one, Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+        same_form = one.shape == other.shape and one.dtype == other.dtype and one.stride() == other.stride()
+        return same_form and (one.data_ptr() == other.data_ptr() != 0 or torch.equal(one, other))
     if isinstance(one, np.ndarray):
         return bool(np.array_equal(one, other))
-    if _equal_at_once(one, other):
+    if isinstance(one, weakref.ref):
+        return _alike(one(), other())
+    of_tensors = isinstance(one, (list, tuple)) and one and isinstance(one[0], (Tensor, weakref.ref))
+    if not of_tensors and _equal_at_once(one, other):
         return True
     if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
+        return _all_alike(one, other)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(_alike, one, other))
     if hasattr(one, "__dict__") and not callable(one):
-        return _alike(vars(one), vars(other))
+        return _all_alike(vars(one), vars(other))
     return callable(one)  # a copy shares code
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from rnnwidget.recording.call_stack import calls_on_stack, is_on_stack
+from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
 from rnnwidget.recording.clients import Client, Interest, Parties, States, recomputing
 from rnnwidget.recording.eager import compiled_code_runs_eagerly
 from rnnwidget.recording.kernels import KERNELS, parse_kernel_call
@@ -37,7 +37,7 @@ from rnnwidget.recording.own_modules import (
     read_result,
     with_tensors,
 )
-from rnnwidget.recording.randomness import randomness_is_private
+from rnnwidget.recording.randomness import nothing_drawn, randomness_is_private
 from rnnwidget.recording.recurrent_call import RecurrentCall
 
 
@@ -84,7 +84,7 @@ class _InterceptedCall(TorchFunctionMode):
         self.started = self.given
         redraws = self.module.registration is not None and parties.editors and not randomness_is_private()
         self.random_state = torch.get_rng_state() if redraws else None
-        self.frame: FrameType | None = next(calls_on_stack(self.module.module), None)
+        self.frame: FrameType | None = call_on_stack(self.module.module)
 
     def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
         """Tell that the call begins; the arguments to make it with where they are to be others."""
@@ -115,27 +115,35 @@ class _InterceptedCall(TorchFunctionMode):
 
     def is_innermost(self) -> bool:
         """Whether this is the call whose kernel is about to run, and not one around it or one that was interrupted."""
-        return next((call for call in reversed(_active.calls) if is_on_stack(call.frame)), None) is self
+        for call in reversed(_active.calls):
+            if is_on_stack(call.frame):
+                return call is self
+        return False
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func not in KERNELS or not self.is_innermost():
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs) if kwargs else func(*args)
         try:
             call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence)
         except NotImplementedError as error:
             self.parties.refuse(error)
             return func(*args, **(kwargs or {}))
+        with nothing_drawn() if not call.drops else contextlib.nullcontext():
+            return self._carried_through(call, func, args, kwargs or {})
+
+    def _carried_through(self, call: RecurrentCall, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the kernel, or what takes its place, and tell of it; what the kernel returns."""
         edits = self.parties.edits(call)
         trace = None
-        if any(edits) or _runs_by_layer(call):
+        if any(edits) or _runs_by_layer(call) or any(editor.goes_by_layer for _, editor in self.parties.editors):
             trace = self.parties.run_by_layer(call, edits)
         if trace is not None:
             result, returned = trace.result, call.returned(trace.result)
         else:
             # On the very tensors that PyTorch handed over: views of them would sum gradients in another order.
-            returned = func(*args, **(kwargs or {}))
+            returned = func(*args, **kwargs)
             if call.form == "cell" and self.parties.keep_gradients:
                 # A cell's new c lies on the way to its new h: nodes of their own tell what arrives at either.
                 returned = with_tensors(returned, {id(state): state.view_as(state) for state in _tensors(returned)})

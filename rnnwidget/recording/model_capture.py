@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 import weakref
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import Client, SeenCall, States
 from rnnwidget.recording.interception import attach, detach
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
 
@@ -119,7 +118,7 @@ class ModelCapture:
             return
         self._current.refusal = None
         try:
-            self._current.arguments = Arguments(_cloned(arguments), _cloned(keywords))
+            self._current.arguments = Arguments(owned(arguments), owned(keywords))
         except Exception as error:  # noqa: BLE001 - kept out of the user's call
             self._current.refusal = error
         self._current.recording = Recording()
@@ -135,7 +134,7 @@ class ModelCapture:
         receive, refuse = self._receive(), self._refuse()
         try:
             if refusal is None and receive is not None and arguments is not None and recording.layers:
-                receive(CapturedCall(arguments, _cloned(output), recording, torch.is_grad_enabled()))
+                receive(CapturedCall(arguments, owned(output), recording, torch.is_grad_enabled()))
         except Exception as error:  # noqa: BLE001 - kept out of the user's call
             refusal = error
         if refusal is not None and refuse is not None:
@@ -181,24 +180,3 @@ class _End(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         for capture in _captures_of(module):
             capture.model_ends(output)
-
-
-def _cloned(value: Any) -> Any:  # noqa: PLR0911 - a case for each kind of container
-    """The same structure with tensors of its own."""
-    if isinstance(value, Tensor):
-        with torch.inference_mode(mode=False), torch.no_grad():
-            return value.detach().clone()
-    if isinstance(value, PackedSequence):
-        return PackedSequence(*(_cloned(part) for part in value))
-    if type(value) in (tuple, list):
-        return type(value)(_cloned(part) for part in value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_cloned(part) for part in value))
-    if isinstance(value, MutableMapping):
-        copied = copy.copy(value)
-        for key, part in value.items():
-            copied[key] = _cloned(part)
-        return copied
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{part.name: _cloned(getattr(value, part.name)) for part in fields(value) if part.init})
-    return value

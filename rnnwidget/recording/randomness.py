@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from types import BuiltinFunctionType, MethodDescriptorType, MethodWrapperType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -37,7 +41,7 @@ class PrivateRandomness(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in KERNELS:
+        if func in KERNELS or _never_draws(func):
             return func(*args, **(kwargs or {}))
         with self._draws:
             return func(*args, **(kwargs or {}))
@@ -96,6 +100,28 @@ _SEEDED = {
     "out": "generator_out",
     "low_out": "low_generator_out",
 }
+
+
+@cache
+def _never_draws(function: Any) -> bool:
+    """Whether an operator of PyTorch's own surely draws no random number: what may draw is tagged so."""
+    name = getattr(function, "__name__", "")
+    if isinstance(function, MethodWrapperType):
+        return name == "__get__"
+    if not isinstance(function, (BuiltinFunctionType, MethodDescriptorType)):
+        return False
+    packet = getattr(torch.ops.aten, name.removeprefix("__").removesuffix("__"), None)
+    if not isinstance(packet, OpOverloadPacket):
+        return False
+    overloads = [getattr(packet, overload, None) for overload in packet.overloads()]
+    seeded = torch.Tag.nondeterministic_seeded
+    return bool(overloads) and all(overload is not None and seeded not in overload.tags for overload in overloads)
+
+
+def nothing_drawn() -> AbstractContextManager[object]:
+    """Around what draws no random number: inside :class:`PrivateRandomness` every operator is looked at otherwise."""
+    # torch has no public name for it
+    return torch._C.DisableTorchFunction() if randomness_is_private() else nullcontext()  # noqa: SLF001
 
 
 class _Private(threading.local):

@@ -238,6 +238,11 @@ class Recording:
         return GradientFlow(self._runs, scale)
 
     @property
+    def recorded_calls(self) -> list[RecordedCall]:
+        """Every call of every module; those of one module oldest first."""
+        return [recorded for run in self._runs for recorded in run]
+
+    @property
     def taps(self) -> list[GradientTap]:
         """The gradient taps of the recorded calls, oldest first."""
         return [recorded.tap for run in self._runs for recorded in run if recorded.tap is not None]

@@ -106,7 +106,6 @@ def _call(layer: LayerRecording) -> StoredCall:
         batch_first=layer.batch_first,
         truncations=layer.truncations,
         coarse_steps=per_column if per_column > 1 else None,
-        stepped=layer.edits.stepped,
         edits=tuple(StoredEdit(edit.site, edit.operation, edit.mask is not None) for edit in layer.edits.edits),
     )
 

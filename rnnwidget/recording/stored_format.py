@@ -52,7 +52,6 @@ class StoredCall:
     batch_first: bool | None
     truncations: tuple[int, ...]
     coarse_steps: int | None
-    stepped: bool
     edits: tuple[StoredEdit, ...]
 
 
@@ -227,7 +226,6 @@ def _call(node: _Node, sites: tuple[str, ...]) -> StoredCall:
         batch_first=None if batch_first.value is None else batch_first.truth(),
         truncations=truncations,
         coarse_steps=None if coarse_steps.value is None else coarse_steps.whole(2),
-        stepped=node.get("stepped").truth(),
         edits=tuple(_edit(edit, sites) for edit in node.get("edits").each()),
     )
 

@@ -63,8 +63,7 @@ class StoredLayer(LayerSource):
                     self._read(f"edit_mask:{place}") if edit.masked else None,
                 )
                 for place, edit in enumerate(call.edits)
-            ),
-            stepped=call.stepped,
+            )
         )
         self.coarse: dict[str, CoarseLevel] = {}
         if call.coarse_steps is not None:

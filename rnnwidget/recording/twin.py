@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ from rnnwidget.recording.interception import attached
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
+
+SAMPLED = 2**20
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,28 @@ class Twin:
         recurrent_modules(model)
         self._make()
 
+    @property
+    def state(self) -> object:
+        """Differs once a parameter or a buffer has been replaced or changed in place.
+
+        ``p.data.clamp_()`` moves values behind PyTorch's back, so contents are looked at too; those of recurrent
+        modules are left to recordings, which compare them.
+        """
+        tensors = [*self._original.parameters(), *self._original.buffers()]
+        versions = tuple(None if tensor.is_inference() else tensor._version for tensor in tensors)
+        others = _contents([tensor for tensor in tensors if id(tensor) not in self._recurrent])
+        return _addresses(self._original), versions, tuple(m.training for m in self._original.modules()), others
+
+    @property
+    def recurrent_contents(self) -> object:
+        """Differs once values of recurrent modules have moved, however that was done."""
+        tensors = [*self._original.parameters(), *self._original.buffers()]
+        return _contents([tensor for tensor in tensors if id(tensor) in self._recurrent])
+
     def _make(self) -> None:
         self._addresses = _addresses(self._original)
+        recurrent = (each.module for each in recurrent_modules(self._original))
+        self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
             self.model = copied_module(self._original, Tensor.detach)
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
@@ -87,6 +109,14 @@ class Twin:
                         return output, recording
             finally:
                 recording.close()
+
+    def output(self, x: object, *, editor: Editor | None = None, seed: int = 0) -> object:
+        """The output alone of a run like :meth:`run`, which nobody looks into."""
+        with self._lock, self._buffers_kept():
+            self._follow()
+            client = Client(threading.get_ident(), editor=editor)
+            with attached(self.modules, client), PrivateRandomness(seed):
+                return call_model(self.model, x)
 
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
@@ -123,6 +153,17 @@ def _differentiate(loss: Tensor, recording: Recording) -> None:
         torch.autograd.grad(loss, tapped, allow_unused=True)
     if all(tap.empty for tap in recording.taps):
         raise RuntimeError("the loss does not depend on the output of any recurrent module, so no gradient flows there")
+
+
+def _contents(tensors: Iterable[Tensor]) -> tuple[str, ...]:
+    """Two sums for each tensor, over a sample where it is large; as text, so that NaN equals NaN."""
+    found = []
+    with torch.no_grad():
+        for tensor in tensors:
+            values = tensor.detach().reshape(-1)[:: 1 + tensor.numel() // SAMPLED]
+            values = values if values.is_floating_point() else values.double()
+            found.append(f"{float(values.sum())!r} {float(torch.linalg.vector_norm(values))!r}")
+    return tuple(found)
 
 
 def _addresses(model: nn.Module) -> tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]:

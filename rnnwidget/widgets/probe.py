@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnwidget.editing import Edit
 from rnnwidget.editing.edited import EditList
-from rnnwidget.editing.intervention import edited_pair
+from rnnwidget.editing.intervention import BeforeAndAfter
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
@@ -52,7 +52,7 @@ class Probe:
         if active is None:
             return self._picture(self._baseline, self._baseline, edits)
         with torch.set_grad_enabled(self._grad_enabled):
-            before, after = edited_pair(self.twin, self._inputs, active.edits, self._baseline)
+            before, after = BeforeAndAfter(self.twin, self._inputs, self._baseline).run(active.edits)
         return self._picture(before, after, edits)
 
     def _run(self) -> tuple[object, Recording]:

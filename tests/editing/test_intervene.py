@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
 from tests.cases import Case, assert_close, assert_same_bits
@@ -251,3 +252,65 @@ def test_gradient_flow_of_our_own_run() -> None:
 def test_the_models_own_exception_passes_through() -> None:
     with pytest.raises(RuntimeError, match=r"must be equal|Expected"):
         rw.intervene(nn.LSTM(3, 4), torch.ones(5, 1, 7), [])
+
+
+def packed_and_chaotic() -> tuple[nn.Module, object]:
+    torch.manual_seed(12)
+    model = nn.RNN(5, 64, num_layers=2, bidirectional=True)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "weight_hh" in name:
+                weight.normal_(std=2 / 8)
+    x = torch.randn(200, 3, 5) * 0.3
+    return model, pack_padded_sequence(x, torch.tensor([200, 170, 110]), enforce_sorted=False)
+
+
+@torch.no_grad()
+def test_sequences_that_no_edit_touches_do_not_move() -> None:
+    model, x = packed_and_chaotic()
+    edit = rw.nudge("hidden", 0.5, layer="l0", units=[0], batch=[2], steps=slice(0, 90))
+    change = rw.intervene(model, x, edit).change
+    assert change["l1_reverse"][:, 2].nan_to_num().abs().max() > 0
+    for layer in change.values():
+        assert layer[:, :2].nan_to_num().abs().max() == 0
+
+
+@pytest.mark.parametrize("part", ["head.weight", "rnn.weight_hh_l0", "rnn.bias_ih_l1"])
+@pytest.mark.parametrize("looked_at", ["run", "baseline"])
+def test_weights_that_move_behind_pytorchs_back(part: str, looked_at: str) -> None:
+    model = answer()
+    runner = rw.Intervention(model, X)
+    runner.run(EDIT)
+    dict(model.named_parameters())[part].data.mul_(-2)
+    baseline = runner.run(EDIT).baseline if looked_at == "run" else runner.baseline
+    assert_close(baseline, model(X))
+
+
+def test_an_input_that_is_used_again_does_not_change_the_intervention() -> None:
+    model, x = answer(), X.clone()
+    runner = rw.Intervention(model, x)
+    edit = rw.clamp("f", 1.0, steps=slice(3, None))
+    first = runner.run(edit)
+    x.add_(1)
+    second = runner.run(edit)
+    assert_same_bits(second.output, first.output)
+    assert (second.change["rnn.l0"][:3] == 0).all()
+
+
+def test_results_can_be_changed_in_place() -> None:
+    model = answer()
+    runner = rw.Intervention(model, X)
+    with torch.no_grad():
+        runner.run(EDIT).baseline.zero_()
+        runner.baseline.zero_()
+        assert_same_bits(runner.run(EDIT).baseline, model(X))
+
+
+def test_every_result_can_be_differentiated_before_and_after() -> None:
+    model, x = answer(), X.clone().requires_grad_()
+    runner = rw.Intervention(model, x)
+    for edit in (EDIT, rw.scale("f", 0.5), rw.clamp("h", 0.5, layer="rnn.l0")):
+        result = runner.run(edit)
+        before, after = (torch.autograd.grad(out.sum(), x)[0] for out in (result.baseline, result.output))
+        assert (before != after).any()
+        assert_close(before, torch.autograd.grad(model(x).sum(), x)[0])

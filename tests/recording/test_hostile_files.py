@@ -292,7 +292,7 @@ def test_enormous_empty_tensors_cost_nothing(files: tuple[Path, Path]) -> None:
         "states": ["hidden"],
         "letters": {"hidden": "h"},
         "activations": {},
-        "calls": [{"batch_first": None, "truncations": [], "coarse_steps": None, "stepped": False, "edits": []}],
+        "calls": [{"batch_first": None, "truncations": [], "coarse_steps": None, "edits": []}],
     }
     description = {"format": "rnnwidget recording", "version": 1, "layers": [layer]}
     for steps, units in [(2**40, 2**20), (2**62, 2**62), (2**63 - 1, 3)]:

@@ -1,0 +1,142 @@
+"""How one direction reads a call: steps in its own order, sequences in the order of the call, leg by leg."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnnwidget.cells.edits import Leg
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.recording.recurrent_call import RecurrentCall
+from rnnwidget.recording.sequences import SequenceLayout
+
+States = tuple[Tensor, ...]
+
+
+class Reading(ABC):
+    """The inputs of a call as one direction reads them, and what it computes as the call has it."""
+
+    def __init__(self, call: RecurrentCall, *, reverse: bool) -> None:
+        self._call, self._layout, self._reverse = call, call.layout, reverse
+
+    @abstractmethod
+    def arranged(self, tensor: Tensor) -> Tensor:
+        """A tensor over (time, batch, unit) by input position, in the order of this reading."""
+
+    @abstractmethod
+    def read(self, inputs: Tensor) -> Tensor:
+        """The inputs in the order of this reading."""
+
+    @abstractmethod
+    def written(self, hidden: Tensor) -> Tensor:
+        """Hidden states by input position, time first or packed."""
+
+    @abstractmethod
+    def part(self, read: Tensor, leg: Leg) -> Tensor:
+        """What a leg reads."""
+
+    def going_on(self, states: States, leg: Leg) -> States:
+        """The states of the sequences that a leg begins with."""
+        return states
+
+    def states_after(self, states: States, reached: States, leg: Leg) -> States:
+        """The states of all sequences after a leg."""
+        return reached
+
+    @abstractmethod
+    def padded(self, inputs: Tensor, leg: Leg) -> tuple[Tensor, Tensor | None]:
+        """A leg's inputs as (time, batch, feature), and where there is a step; None where there always is."""
+
+    @abstractmethod
+    def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
+        """The inverse of :meth:`padded`."""
+
+    @abstractmethod
+    def _layout_of(self, leg: Leg) -> SequenceLayout:
+        """A leg as a call of its own."""
+
+    def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> tuple[Tensor, States]:
+        """One leg on the kernel."""
+        call = replace(self._call, layout=self._layout_of(leg), weights=((weights,),))
+        layer = call.run_layer((weights,), inputs, tuple(state.unsqueeze(0) for state in states))
+        return layer.output, tuple(state[0] for state in layer.finals)
+
+
+class DenseReading(Reading):
+    """Sequences of one length."""
+
+    def arranged(self, tensor: Tensor) -> Tensor:
+        return tensor.flip(0) if self._reverse else tensor
+
+    def read(self, inputs: Tensor) -> Tensor:
+        return self.arranged(self._layout.to_time_first(inputs))
+
+    def written(self, hidden: Tensor) -> Tensor:
+        return self.arranged(hidden)
+
+    def part(self, read: Tensor, leg: Leg) -> Tensor:
+        return read[leg.start : leg.stop]
+
+    def padded(self, inputs: Tensor, leg: Leg) -> tuple[Tensor, Tensor | None]:
+        return inputs, None
+
+    def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
+        return hidden
+
+    def _layout_of(self, leg: Leg) -> SequenceLayout:
+        return SequenceLayout(leg.stop - leg.start, self._layout.batch, batch_first=False)
+
+
+class PackedReading(Reading):
+    """A packed batch, the longest sequence first; a leg reads rows of it, and what has ended keeps its state."""
+
+    def __init__(self, call: RecurrentCall, *, reverse: bool) -> None:
+        super().__init__(call, reverse=reverse)
+        assert call.layout.batch_sizes is not None
+        self._sizes = call.layout.batch_sizes
+        self._rows = [0, *self._sizes.cumsum(0).tolist()]
+
+    def arranged(self, tensor: Tensor) -> Tensor:
+        turned = self._layout.flipped(tensor) if self._reverse and tensor.size(0) > 1 else tensor
+        return turned if turned.size(1) == 1 else self._layout.to_call_order(turned, dim=1)
+
+    def read(self, inputs: Tensor) -> Tensor:
+        if not self._reverse:
+            return inputs
+        return self._layout.from_time_first(self._layout.flipped(self._layout.to_time_first(inputs)))
+
+    def written(self, hidden: Tensor) -> Tensor:
+        return self.read(hidden)
+
+    def part(self, read: Tensor, leg: Leg) -> Tensor:
+        return read[self._rows[leg.start] : self._rows[leg.stop]]
+
+    def going_on(self, states: States, leg: Leg) -> States:
+        return tuple(state[: int(self._sizes[leg.start])] for state in states)
+
+    def states_after(self, states: States, reached: States, leg: Leg) -> States:
+        alive = int(self._sizes[leg.start])
+        pairs = zip(reached, states, strict=True)
+        return tuple(torch.cat([new, old[alive:].to(new.dtype)]) for new, old in pairs)
+
+    def _sizes_of(self, leg: Leg) -> Tensor:
+        return self._sizes[leg.start : leg.stop]
+
+    def padded(self, inputs: Tensor, leg: Leg) -> tuple[Tensor, Tensor | None]:
+        sizes = self._sizes_of(leg)
+        padded, lengths = pad_packed_sequence(PackedSequence(inputs, sizes))
+        live = torch.arange(len(sizes)).unsqueeze(1) < lengths
+        return padded, live.unsqueeze(-1).to(inputs.device)
+
+    def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
+        sizes = self._sizes_of(leg)
+        lengths = (sizes.unsqueeze(1) > torch.arange(int(sizes[0]))).sum(0)
+        return pack_padded_sequence(hidden, lengths).data
+
+    def _layout_of(self, leg: Leg) -> SequenceLayout:
+        sizes = self._sizes_of(leg)
+        return SequenceLayout(len(sizes), int(sizes[0]), batch_first=False, batch_sizes=sizes)
