@@ -3,19 +3,26 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rnnwidget.analysis import Ledger, cell_ledger
 from rnnwidget.cells import register
 from rnnwidget.editing import (
     Edit,
     Intervention,
     InterventionResult,
+    LesionScores,
+    Sweep,
+    answer_steps,
     clamp,
     edited,
     intervene,
     lesion,
+    lesion_scores,
     nudge,
     patch,
     scale,
     shift,
+    sweep,
+    sweep_steps,
 )
 from rnnwidget.gradients import gradient_flow
 from rnnwidget.recording import LayerRecording, Recording, load, record
@@ -30,14 +37,20 @@ __all__ = [
     "Intervention",
     "InterventionResult",
     "LayerRecording",
+    "Ledger",
+    "LesionScores",
     "RNNInspector",
     "Recording",
+    "Sweep",
     "__version__",
+    "answer_steps",
+    "cell_ledger",
     "clamp",
     "edited",
     "gradient_flow",
     "intervene",
     "lesion",
+    "lesion_scores",
     "load",
     "nudge",
     "patch",
@@ -45,6 +58,8 @@ __all__ = [
     "register",
     "scale",
     "shift",
+    "sweep",
+    "sweep_steps",
 ]
 
 _WIDGETS = {"RNNInspector": "rnnwidget.widgets.inspector"}

@@ -28,7 +28,7 @@ def test_examples_run(name: str) -> None:
 
 def test_there_are_examples_for_everything_public() -> None:
     finder = doctest.DocTestFinder()
-    plain = {"__version__", "Edit", "InterventionResult", "Recording"}
+    plain = {"__version__", "Edit", "InterventionResult", "Ledger", "LesionScores", "Recording", "Sweep"}
     for name in set(rnnwidget.__all__) - plain:
         assert any(test.examples for test in finder.find(getattr(rnnwidget, name))), name
 

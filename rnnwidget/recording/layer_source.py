@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
@@ -16,6 +18,15 @@ from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.stretches import Stretch, Window, stretches
+
+
+@dataclass(frozen=True)
+class Part:
+    """One call of a run, from its first step on: where sequences have steps, and the edits in force."""
+
+    start: int
+    live: Bool[Tensor, "time batch"]
+    edits: LayerEdits
 
 
 class LayerSource(ABC):
@@ -52,6 +63,12 @@ class LayerSource(ABC):
     @abstractmethod
     def lengths(self) -> Tensor:
         """How many steps each sequence has."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The calls that the run is made of, oldest first; in a file stitched calls are one."""
+        lengths = self.lengths
+        return (Part(0, torch.arange(self.steps, device=lengths.device).unsqueeze(1) < lengths, self.edits),)
 
     @property
     @abstractmethod
@@ -130,6 +147,14 @@ class RebuiltLayer(LayerSource):
             for start, call in zip(self._starts, self._calls, strict=False)
         ]
         return ends[-1]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        device = self._calls[0].output.device
+        return tuple(
+            Part(start, call.call.layout.live(device).squeeze(-1), call.edits.get(self.name, NO_EDITS))
+            for start, call in zip(self._starts, self._calls, strict=False)
+        )
 
     @property
     def initial(self) -> tuple[Tensor, ...]:
