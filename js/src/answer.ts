@@ -1,5 +1,7 @@
+import { seriesPlot } from "./answer_series";
+import { stripPicture } from "./answer_strip";
 import { make, setText } from "./dom";
-import { formatShort, formatValue } from "./format";
+import { formatChance, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
 
 const MOST = 12;
@@ -9,12 +11,16 @@ interface Bar {
   before: number;
   after: number;
   picked: boolean;
+  /** What the answer should have been. */
+  truth?: number | undefined;
 }
 
 /** What the bars span: the range given, or zero and every finite value. */
 export function answerRange(answer: Answer): [number, number] {
   if (answer.range) return answer.range;
-  const finite = [...answer.before, ...answer.after].filter((value) => Number.isFinite(value));
+  const finite = [...answer.before, ...answer.after, ...(answer.truth ?? [])].filter((value) =>
+    Number.isFinite(value),
+  );
   const [low, high] = [Math.min(0, ...finite), Math.max(0, ...finite)];
   return low === high ? [0, 1] : [low, high];
 }
@@ -26,6 +32,7 @@ export function barsOf(answer: Answer): Bar[] {
     before: answer.before[index]!,
     after: answer.after[index]!,
     picked: index === answer.picked,
+    truth: answer.truth?.[index],
   }));
   if (bars.length <= MOST) return bars;
   const size = (bar: Bar) => (bar.picked ? Number.POSITIVE_INFINITY : Math.max(bar.after, bar.before));
@@ -51,19 +58,28 @@ export class AnswerView {
     if (!answer) return;
     setText(this.headline, answer.headline);
     setText(this.caption, answer.caption);
+    const { series, strip } = answer;
+    if (series || strip) {
+      const picture = series ? seriesPlot(series, answer.edited) : stripPicture(strip!, answer.edited);
+      this.bars.replaceChildren(picture);
+      setText(this.more, "");
+      return;
+    }
     const bars = barsOf(answer);
     const range = answerRange(answer);
-    this.bars.replaceChildren(...bars.map((bar) => barRow(bar, range, answer.edited)));
+    this.bars.replaceChildren(...bars.map((bar) => barRow(bar, range, answer)));
     const hidden = answer.labels.length - bars.length;
     setText(this.more, hidden > 0 ? `and ${hidden.toLocaleString("en")} smaller ones` : "");
   }
 }
 
-function barRow(bar: Bar, range: [number, number], edited: boolean): HTMLElement {
-  const name = make("span", { class: "rnnwidget-bar-name", title: bar.label }, bar.label);
+function barRow(bar: Bar, range: [number, number], { edited, chance }: Answer): HTMLElement {
+  const name = make("span", { class: "rnnwidget-bar-name", title: bar.label }, visibleToken(bar.label));
   const track = make("span", { class: "rnnwidget-bar-track" });
   if (edited) track.append(barBetween("rnnwidget-bar-before", bar.before, range));
   track.append(barBetween("rnnwidget-bar-after", bar.after, range));
+  if (bar.truth !== undefined) track.append(truthTick(bar.truth, range));
+  const short = chance ? formatChance : sized;
   const after = short(bar.after);
   const value = make(
     "span",
@@ -75,7 +91,13 @@ function barRow(bar: Bar, range: [number, number], edited: boolean): HTMLElement
   return row;
 }
 
-const short = (value: number) => (Math.abs(value) < 1000 ? formatValue(value, 2) : formatShort(value));
+function truthTick(truth: number, [low, high]: [number, number]): HTMLElement {
+  const tick = make("span", { class: "rnnwidget-bar-truth", title: `truth ${sized(truth)}` });
+  tick.style.left = `${Math.min(100, Math.max(0, ((truth - low) / (high - low)) * 100))}%`;
+  return tick;
+}
+
+const sized = (value: number) => (Math.abs(value) < 1000 ? formatValue(value, 2) : formatShort(value));
 
 function barBetween(className: string, value: number, [low, high]: [number, number]): HTMLElement {
   const bar = make("span", { class: className });

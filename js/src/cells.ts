@@ -79,8 +79,16 @@ export function markOf(value: number, [low, high]: readonly [number, number]): M
   return value < low - slack ? "below" : null;
 }
 
+/** The usual case, told quickly: no cell has a mark. */
+function allWithin(values: Float32Array, [low, high]: readonly [number, number]): boolean {
+  for (let cell = 0; cell < values.length; cell++)
+    if (!(values[cell]! >= low && values[cell]! <= high)) return false;
+  return Number.isFinite(low) && Number.isFinite(high);
+}
+
 export function markedCells(grid: Grid, limits: readonly [number, number]): MarkedCell[] {
   const marked: MarkedCell[] = [];
+  if (allWithin(grid.values, limits)) return marked;
   grid.values.forEach((value, cell) => {
     const mark = markOf(value, limits);
     if (mark) marked.push({ row: Math.floor(cell / grid.columns), column: cell % grid.columns, mark });
@@ -90,6 +98,7 @@ export function markedCells(grid: Grid, limits: readonly [number, number]): Mark
 
 export function countMarks(values: Float32Array, limits: readonly [number, number]): Map<Mark, number> {
   const counts = new Map<Mark, number>();
+  if (allWithin(values, limits)) return counts;
   for (const value of values) {
     const mark = markOf(value, limits);
     if (mark) counts.set(mark, (counts.get(mark) ?? 0) + 1);
@@ -101,8 +110,10 @@ export function countMarks(values: Float32Array, limits: readonly [number, numbe
 export function toImage(grid: Grid, limits: readonly [number, number], colors: ColorMap): ImageData {
   const image = new ImageData(grid.columns, grid.rows);
   const pixels = new Uint32Array(image.data.buffer);
-  grid.values.forEach((value, cell) => {
+  const { values } = grid;
+  for (let cell = 0; cell < values.length; cell++) {
+    const value = values[cell]!;
     pixels[cell] = colors.words[Number.isNaN(value) ? 128 : colorIndex(value, limits)]!;
-  });
+  }
   return image;
 }

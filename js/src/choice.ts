@@ -1,4 +1,4 @@
-import { make } from "./dom";
+import { make, setAttribute } from "./dom";
 
 export interface Option {
   value: string;
@@ -32,8 +32,8 @@ export class Choice {
     const chosen = options.some((option) => option.value === value && !option.disabled);
     const stop = chosen ? value : options.find((option) => !option.disabled)?.value;
     for (const button of this.buttons()) {
-      button.setAttribute("aria-checked", String(button.value === value));
-      button.tabIndex = button.value === stop ? 0 : -1;
+      setAttribute(button, "aria-checked", String(button.value === value));
+      setAttribute(button, "tabindex", button.value === stop ? "0" : "-1");
     }
   }
 

@@ -6,7 +6,7 @@
 export type Lab = readonly [lightness: number, a: number, b: number];
 export type Rgb = readonly [number, number, number];
 
-const polar = (lightness: number, chroma: number, hue: number): Lab => [
+export const polar = (lightness: number, chroma: number, hue: number): Lab => [
   lightness,
   chroma * Math.cos((hue * Math.PI) / 180),
   chroma * Math.sin((hue * Math.PI) / 180),
@@ -69,7 +69,7 @@ export interface ColorMap {
   css(index: number): string;
 }
 
-function colorMap(at: (share: number) => Lab): ColorMap {
+export function colorMap(at: (share: number) => Lab): ColorMap {
   const bytes = table(at);
   const css = (index: number) => `rgb(${bytes[index * 4]} ${bytes[index * 4 + 1]} ${bytes[index * 4 + 2]})`;
   return { bytes, words: new Uint32Array(bytes.buffer), css };

@@ -1,33 +1,52 @@
 import { Choice } from "./choice";
-import { make } from "./dom";
-import { formatSigned } from "./format";
+import { make, setAttribute, setText, uniqueId } from "./dom";
+import { formatShort, formatSigned } from "./format";
 import type { Gate, Kind } from "./frame";
-import type { Setting } from "./link";
+import type { Inherited, Setting, Track } from "./link";
+import { TrackStrip, trackInWords } from "./track";
 
 const KIND_NAMES: Record<Kind, string> = {
   shift: "shift: add to the pre-activation",
   clamp: "clamp: hold at this value",
+  scale: "scale: multiply by this factor",
 };
+
+export interface Hands {
+  /** A person moved the dial. */
+  moved(dial: Dial): void;
+  /** A person let go of it. */
+  released(dial: Dial): void;
+  /** A pointer or the focus came to it, or its kind was changed. */
+  lookedAt(dial: Dial): void;
+}
 
 /** One gate's slider with its number box, kind and reset. Untouched until a person or Python moves it. */
 export class Dial {
   readonly element: HTMLElement;
   /** A pointer holds the slider: nothing else may move it. */
   held = false;
-  private kind: Kind;
+  /** Moves under one name are one step to undo: a whole drag, or keys pressed one after the other. */
+  gesture = uniqueId("gesture");
+  kind: Kind;
   private value: number | null = null;
   private mean = Number.NaN;
+  private wider: Partial<Record<Kind, Inherited>> = {};
+  private answers = "";
   private readonly slider = make("input", { type: "range" });
   private readonly box = make("input", { type: "number" });
   private readonly reset = make("button", { type: "button", class: "rnnwidget-reset" }, "⟲");
   private readonly kinds: Choice;
+  private readonly strip = new TrackStrip();
+  private readonly ghost = make("span", { class: "rnnwidget-ghost", "aria-hidden": "true" });
+  private readonly words = ["low", "answers", "high"].map((end) =>
+    make("span", { class: `rnnwidget-words-${end}` }),
+  );
 
   constructor(
     readonly gate: Gate,
-    private readonly changed: () => void,
-    released: () => void,
+    private readonly hands: Hands,
   ) {
-    this.kind = gate.kinds[0] ?? "shift";
+    this.kind = gate.kind;
     this.kinds = new Choice(`${gate.label}: kind of edit`, (kind) => this.changeKind(kind as Kind));
     this.box.setAttribute("aria-label", `${gate.label} value`);
     this.reset.setAttribute("aria-label", `reset ${gate.label}`);
@@ -36,18 +55,25 @@ export class Dial {
     this.slider.addEventListener("input", () => this.move(Number(this.slider.value)));
     this.slider.addEventListener("pointerdown", () => {
       this.held = true;
+      this.begin();
     });
     for (const end of ["pointerup", "pointercancel", "change", "blur"])
-      this.slider.addEventListener(end, () => {
-        if (!this.held) return;
-        this.held = false;
-        released();
-      });
+      this.slider.addEventListener(end, () => this.letGo());
     this.box.addEventListener("input", () => {
       if (this.box.value !== "" && this.box.checkValidity()) this.move(Number(this.box.value));
     });
-    this.box.addEventListener("change", () => this.settleBox());
-    this.reset.addEventListener("click", () => this.move(null));
+    this.box.addEventListener("change", () => {
+      this.settleBox();
+      this.begin();
+      hands.released(this);
+    });
+    this.reset.addEventListener("click", () => {
+      this.begin();
+      this.move(null);
+    });
+    for (const input of [this.slider, this.box]) input.addEventListener("blur", () => this.begin());
+    for (const come of ["pointerenter", "focusin"])
+      this.element.addEventListener(come, () => hands.lookedAt(this));
     this.render();
   }
 
@@ -57,44 +83,82 @@ export class Dial {
   }
 
   /** Takes what Python says; an untouched dial keeps the kind that the person chose for it. */
-  adopt(setting: Setting | null): void {
+  adopt(setting: Setting | null, wider: Partial<Record<Kind, Inherited>> = this.wider): void {
+    this.wider = wider;
     if (setting) this.kind = setting.kind;
     this.value = setting?.value ?? null;
     this.render();
   }
 
-  /** The range of a shift; a drag in progress keeps the one it began with. */
-  fit(shift: Gate["shift"]): void {
-    if (!this.held) this.gate.shift = shift;
+  /** The ranges that depend on the edits in force; a drag in progress keeps the ones it began with. */
+  fit({ shift, scale }: Gate): void {
+    if (!this.held) Object.assign(this.gate, { shift, scale });
   }
 
-  /** Where a clamp starts: the gate's mean in the trace of the unedited run. */
+  /** Where a clamp starts, from the next rendering on: the gate's mean in the trace of the unedited run. */
   restAt(mean: number): void {
     this.mean = mean;
-    if (!this.held) this.render();
+  }
+
+  /** The answers along the slider, all dials on one scale. */
+  draw(track: Track | undefined, span: [number, number]): void {
+    const shown = track?.kind === this.kind ? track : null;
+    this.strip.show(shown, this.gate[this.kind], span);
+    this.answers = shown ? trackInWords(shown) : "";
+    this.tell();
+  }
+
+  private get inherited(): string {
+    const wider = this.wider[this.kind];
+    return wider ? `${this.shown(wider.value)} from ${wider.of}` : "";
+  }
+
+  private tell(): void {
+    const words = [this.inherited, this.answers].filter((text) => text !== "").join(" · ");
+    setText(this.words[1]!, words);
+    this.words[1]!.title = words;
   }
 
   private assemble(): HTMLElement {
-    const { label, symbol, low, high } = this.gate;
+    const { label, symbol } = this.gate;
     const name = make("span", { class: "rnnwidget-dial-name" }, label, " ", make("i", {}, symbol));
-    const words = make("span", { class: "rnnwidget-words" }, make("span", {}, low), make("span", {}, high));
-    const track = make("span", { class: "rnnwidget-track" }, this.slider, words);
+    const words = make("span", { class: "rnnwidget-words" }, ...this.words);
+    const track = make(
+      "span",
+      { class: "rnnwidget-track" },
+      this.strip.element,
+      this.slider,
+      this.ghost,
+      words,
+    );
     return make("div", { class: "rnnwidget-dial" }, name, this.kinds.element, track, this.box, this.reset);
+  }
+
+  private begin(): void {
+    this.gesture = uniqueId("gesture");
+  }
+
+  private letGo(): void {
+    if (!this.held) return;
+    this.held = false;
+    this.begin();
+    this.hands.released(this);
   }
 
   private changeKind(kind: Kind): void {
     const touched = this.value !== null;
     this.kind = kind;
     this.value = null;
+    this.begin();
     this.render();
-    if (touched) this.changed();
+    if (touched) this.hands.moved(this);
+    this.hands.lookedAt(this);
   }
 
   private move(value: number | null): void {
-    const neutral = this.kind === "shift" && value === 0;
-    this.value = neutral ? null : value;
+    this.value = value === NEUTRAL[this.kind] ? null : value;
     this.render();
-    this.changed();
+    this.hands.moved(this);
   }
 
   private settleBox(): void {
@@ -106,7 +170,8 @@ export class Dial {
   }
 
   private resting(): number {
-    if (this.kind === "shift") return 0;
+    const neutral = NEUTRAL[this.kind];
+    if (neutral !== null) return neutral;
     const [low, high] = this.gate.clamp;
     return Number.isFinite(this.mean) ? Math.min(high, Math.max(low, this.mean)) : (low + high) / 2;
   }
@@ -116,28 +181,47 @@ export class Dial {
     const step = high - low > 3 ? 0.1 : 0.01;
     const at = this.value ?? this.resting();
     for (const input of [this.slider, this.box]) {
-      input.min = String(low);
-      input.max = String(high);
+      setAttribute(input, "min", String(low));
+      setAttribute(input, "max", String(high));
     }
-    this.slider.step = String(step);
-    this.box.step = "any";
+    setAttribute(this.slider, "step", String(step));
+    setAttribute(this.box, "step", "any");
     this.slider.value = String(at);
     if (settled || document.activeElement !== this.box) this.box.value = String(Number(at.toFixed(2)));
-    const words =
-      at === (low + high) / 2 ? "" : `, toward ${at > (low + high) / 2 ? this.gate.high : this.gate.low}`;
-    const shown = this.kind === "shift" ? formatSigned(at) : at.toFixed(2);
-    this.slider.setAttribute("aria-label", `${this.gate.label} ${this.kind}`);
-    this.slider.setAttribute(
+    const [left, right] = this.ends();
+    setText(this.words[0]!, left);
+    setText(this.words[2]!, right);
+    const middle = this.kind === "scale" ? 1 : (low + high) / 2;
+    const towards = at === middle || this.kind === "scale" ? "" : `, toward ${at > middle ? right : left}`;
+    setAttribute(this.slider, "aria-label", `${this.gate.label} ${this.kind}`);
+    setAttribute(
+      this.slider,
       "aria-valuetext",
-      this.value === null ? `${shown}, untouched` : `${shown}${words}`,
+      `${this.shown(at)}${this.value === null ? ", untouched" : towards}${this.inherited && `; ${this.inherited}`}`,
     );
     const share = (value: number) => String((value - low) / (high - low));
+    const wider = this.wider[this.kind];
+    this.ghost.hidden = wider === undefined;
+    if (wider) this.ghost.style.setProperty("--rw-at", share(Math.min(high, Math.max(low, wider.value))));
+    this.tell();
     this.slider.style.setProperty("--rw-from", share(this.resting()));
     this.slider.style.setProperty("--rw-to", share(at));
-    this.element.dataset.touched = String(this.value !== null);
-    this.element.dataset.kind = this.kind;
+    setAttribute(this.element, "data-touched", String(this.value !== null));
+    setAttribute(this.element, "data-kind", this.kind);
     this.reset.disabled = this.value === null;
     this.showKinds();
+  }
+
+  /** What stands at the ends: a gate's words, or the factors. */
+  private ends(): [string, string] {
+    const { low, high, scale } = this.gate;
+    if (this.kind !== "scale") return [low, high];
+    return [`× ${formatShort(scale[0])}`, `× ${formatShort(scale[1])}`];
+  }
+
+  private shown(value: number): string {
+    if (this.kind === "shift") return formatSigned(value);
+    return this.kind === "scale" ? `× ${value.toFixed(2)}` : value.toFixed(2);
   }
 
   private showKinds(): void {
@@ -146,7 +230,15 @@ export class Dial {
   }
 }
 
+/** The value that changes nothing; a clamp has none. */
+const NEUTRAL: Record<Kind, number | null> = { shift: 0, scale: 1, clamp: null };
+
 export function meanOf(values: Float32Array | undefined): number {
-  const finite = [...(values ?? [])].filter((value) => Number.isFinite(value));
-  return finite.reduce((sum, value) => sum + value, 0) / finite.length;
+  let [sum, count] = [0, 0];
+  for (const value of values ?? [])
+    if (Number.isFinite(value)) {
+      sum += value;
+      count += 1;
+    }
+  return sum / count;
 }

@@ -13,6 +13,12 @@ export function formatValue(value: number | undefined, digits = 3): string {
   return withMinus(Number(text) === 0 ? text.replace("-", "") : text);
 }
 
+/** A probability: two decimals, three where two would hide it. */
+export function formatChance(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return formatValue(value);
+  return withMinus(value.toFixed(value !== 0 && Math.abs(value) < 0.005 ? 3 : 2));
+}
+
 /** A short number for axes, limits and controls: no trailing zeros. */
 export function formatShort(value: number, digits = 2): string {
   if (!Number.isFinite(value)) return formatValue(value);

@@ -1,4 +1,6 @@
-/** One picture, as Python sends it: JSON with float32 and int32 arrays as bytes. */
+/** One picture, and what Python sends of it: JSON with float32 and int32 arrays as bytes. */
+
+import type { Ripple } from "./ripple_frame";
 
 export interface FoundModule {
   path: string;
@@ -72,6 +74,26 @@ export interface Gradient {
   local_label?: string;
 }
 
+/** A forecast and what it should have been, channel by channel. */
+export interface Series {
+  channels: number;
+  steps: number;
+  before: Float32Array;
+  after: Float32Array;
+  truth: Float32Array;
+}
+
+/** Many numbers without names. */
+export interface Strip {
+  columns: number;
+  count: number;
+  limit: number;
+  before: Float32Array;
+  after: Float32Array;
+  mean_change: number;
+  most_change: number;
+}
+
 export interface Answer {
   caption: string;
   labels: string[];
@@ -81,9 +103,27 @@ export interface Answer {
   edited: boolean;
   picked: number;
   headline: string;
+  /** Whether the numbers are probabilities. */
+  chance?: boolean;
+  truth?: Float32Array | null;
+  series?: Series | null;
+  strip?: Strip | null;
 }
 
-export type Kind = "shift" | "clamp";
+export type WireAnswer = Wire<Answer>;
+
+/** What a person can change of the input here, and what was changed. */
+export interface Writing {
+  /** Why words cannot be retyped, and pulses not moved; empty where they can, null where there are none. */
+  words: string | null;
+  pulses: string | null;
+  told: string[];
+  changed_steps: number[];
+  /** What the model reads at each step, where it reads numbers for words. */
+  reads: string[] | null;
+}
+
+export type Kind = "shift" | "clamp" | "scale";
 
 export interface Gate {
   site: string;
@@ -93,7 +133,17 @@ export interface Gate {
   high: string;
   clamp: [number, number];
   shift: [number, number];
+  scale: [number, number];
   kinds: Kind[];
+  /** What the dial does at first. */
+  kind: Kind;
+}
+
+/** Where an edit lies; null is every unit, every step. */
+export interface Region {
+  units: number[] | null;
+  /** Runs [start, stop). */
+  steps: [number, number][] | null;
 }
 
 export interface FilledFrame extends WaitingFrame {
@@ -112,12 +162,16 @@ export interface FilledFrame extends WaitingFrame {
   order: Int32Array;
   heatmap: Heatmap;
   margin: Margin;
-  edited_units: Int32Array;
+  edited: Region[];
   residual: { text: string; ok: boolean };
   trace: Trace;
   gradient: Gradient | null;
   gradient_message: string;
   answer: Answer | null;
+  /** Counts the answers, so that a lane that comes later finds the one it belongs to. */
+  answer_number?: number;
+  ripple?: Ripple | null;
+  writing?: Writing;
   panel: Gate[];
   edits: string[];
   truncated: string;
@@ -125,7 +179,7 @@ export interface FilledFrame extends WaitingFrame {
 
 export type Frame = WaitingFrame | FilledFrame;
 
-type Bytes = DataView | ArrayBuffer | Uint8Array;
+export type Bytes = DataView | ArrayBuffer | Uint8Array;
 
 /** The same shape with every typed array still in bytes. */
 export type Wire<T> = T extends Float32Array | Int32Array
@@ -138,7 +192,18 @@ export type Wire<T> = T extends Float32Array | Int32Array
       ? { [Key in keyof T]: Wire<T[Key]> }
       : T;
 
-export type WireFrame = Wire<WaitingFrame> | Wire<FilledFrame>;
+/** A heatmap whose cells before the edit may be named by the version of those that were sent once. */
+export type WireFilled = Omit<Wire<FilledFrame>, "heatmap"> & {
+  heatmap: Omit<Wire<Heatmap>, "before"> & { before: Bytes | number | null };
+};
+
+export type WireFrame = Wire<WaitingFrame> | WireFilled;
+
+/** The cells of the run before, sent when they change. */
+export interface SentBefore {
+  version: number;
+  cells: Bytes;
+}
 
 export function isFilled(frame: Frame | null): frame is FilledFrame {
   return frame?.state === "filled";
@@ -162,82 +227,4 @@ export function unitsOfRow(frame: FilledFrame, row: number): number[] {
 export function rowOfUnit(frame: FilledFrame, unit: number): number {
   const place = frame.order.indexOf(unit);
   return place < 0 ? -1 : Math.floor(place / frame.heatmap.row_factor);
-}
-
-function buffer(bytes: Bytes): [ArrayBufferLike, number, number] {
-  return bytes instanceof ArrayBuffer
-    ? [bytes, 0, bytes.byteLength]
-    : [bytes.buffer, bytes.byteOffset, bytes.byteLength];
-}
-
-/** The bytes as a typed array; copied only where the host hands them over unaligned. */
-function aligned(bytes: Bytes): [ArrayBufferLike, number, number] {
-  const [data, offset, length] = buffer(bytes);
-  return offset % 4 === 0 ? [data, offset, length / 4] : [data.slice(offset, offset + length), 0, length / 4];
-}
-
-function floats(name: string, bytes: Bytes, expected: number): Float32Array {
-  const array = new Float32Array(...aligned(bytes));
-  if (array.length !== expected) throw new Error(`${name}: ${array.length} values where ${expected} belong`);
-  return array;
-}
-
-function maybe(name: string, bytes: Bytes | null, expected: number): Float32Array | null {
-  return bytes === null ? null : floats(name, bytes, expected);
-}
-
-function decodeTrace(wire: Wire<Trace>, steps: number): Trace {
-  const series: Trace["series"] = {};
-  for (const [site, pair] of Object.entries(wire.series))
-    series[site] = {
-      after: floats(`trace ${site}`, pair.after, steps),
-      before: maybe(`trace ${site} before`, pair.before, steps),
-    };
-  const previous: Trace["previous"] = {};
-  for (const [state, bytes] of Object.entries(wire.previous))
-    previous[state] = floats(`trace previous ${state}`, bytes, steps);
-  return { unit: wire.unit, series, previous };
-}
-
-function decodeFilled(wire: Wire<FilledFrame>): FilledFrame {
-  const { heatmap, margin, inputs, gradient, answer, steps } = wire;
-  const cells = heatmap.rows * heatmap.columns;
-  return {
-    ...wire,
-    order: new Int32Array(...aligned(wire.order)),
-    edited_units: new Int32Array(...aligned(wire.edited_units)),
-    inputs: inputs && { ...inputs, data: floats("inputs", inputs.data, inputs.names.length * steps) },
-    heatmap: {
-      ...heatmap,
-      data: floats("heatmap", heatmap.data, cells),
-      low: maybe("heatmap low", heatmap.low, cells),
-      high: maybe("heatmap high", heatmap.high, cells),
-      before: maybe("heatmap before", heatmap.before, cells),
-    },
-    margin: {
-      ...margin,
-      values: floats("margin", margin.values, heatmap.rows),
-      before: maybe("margin before", margin.before, heatmap.rows),
-    },
-    trace: decodeTrace(wire.trace, steps),
-    gradient: gradient && {
-      ...gradient,
-      total: floats("gradient total", gradient.total, steps),
-      local: floats("gradient local", gradient.local, steps),
-    },
-    answer: answer && {
-      ...answer,
-      before: floats("answer before", answer.before, answer.labels.length),
-      after: floats("answer after", answer.after, answer.labels.length),
-    },
-  };
-}
-
-const isFilledWire = (wire: WireFrame): wire is Wire<FilledFrame> => wire.state === "filled";
-
-/** The frame in a trait's value; null before Python has made one. */
-export function decode(wire: WireFrame | Record<string, never>): Frame | null {
-  if (!("version" in wire)) return null;
-  const frame = wire as WireFrame;
-  return isFilledWire(frame) ? decodeFilled(frame) : frame;
 }

@@ -28,7 +28,10 @@ export function decades(series: Float32Array[]): [number, number] {
   return [Math.max(Math.min(Math.floor(Math.log10(low)), top - 1), top - DECADES), top];
 }
 
-/** How strongly the loss reaches back: total gradient and the step's own share, on a log axis. */
+/**
+ * How strongly the loss reaches back: total gradient and the step's own share, on a log axis. A gradient with a message
+ * is that of another run than the one on show, and greyed.
+ */
 export class GradientLane implements Lane {
   readonly element: HTMLElement;
   private readonly gutter: HTMLElement;
@@ -55,7 +58,10 @@ export class GradientLane implements Lane {
     const gradient = frame.gradient;
     this.gradient = gradient;
     setText(this.message, gradient ? "" : frame.gradient_message);
-    const caption = gradient ? [gradient.caption, ...notFinite(gradient)].join(" · ") : "";
+    const other = gradient !== null && frame.gradient_message !== "";
+    this.element.dataset.state = other ? "other" : "own";
+    const told = other ? [frame.gradient_message] : [];
+    const caption = gradient ? [...told, gradient.caption, ...notFinite(gradient)].join(" · ") : "";
     setText(this.caption, caption);
     this.caption.title = caption;
     this.canvas.setAttribute("aria-label", `gradient norm over the steps: ${caption}`);

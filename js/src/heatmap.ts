@@ -3,7 +3,7 @@ import { fitToPixels, type Grid, markedCells, toImage } from "./cells";
 import type { ColorMap } from "./colormap";
 import type { Cursor } from "./cursor";
 import { make } from "./dom";
-import { type FilledFrame, rowOfUnit } from "./frame";
+import { outlineEdited } from "./edited";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import { drawMark } from "./marks";
 import { RowMargin, RowMarkers } from "./rows";
@@ -21,6 +21,9 @@ export function heightFor(rows: number): number {
   return rows * Math.max(1, Math.min(18, Math.floor(TALL / Math.max(1, rows))));
 }
 
+/** One pixel a cell, before it is stretched. */
+const scratch = document.createElement("canvas");
+
 export function paintGrid(
   canvas: HTMLCanvasElement,
   grid: Grid,
@@ -32,10 +35,11 @@ export function paintGrid(
   const { context } = prepare(canvas, width, height);
   const fitted = fitToPixels(grid, canvas.height, canvas.width, limits[1] - limits[0]);
   if (fitted.rows === 0 || fitted.columns === 0) return;
-  const cells = make("canvas", { width: String(fitted.columns), height: String(fitted.rows) });
-  cells.getContext("2d")?.putImageData(toImage(fitted, limits, colors), 0, 0);
+  scratch.width = fitted.columns;
+  scratch.height = fitted.rows;
+  scratch.getContext("2d")?.putImageData(toImage(fitted, limits, colors), 0, 0);
   context.imageSmoothingEnabled = false;
-  context.drawImage(cells, 0, 0, width, height);
+  context.drawImage(scratch, 0, 0, width, height);
   context.setTransform(1, 0, 0, 1, 0, 0);
   const edge = (index: number, count: number, size: number) => Math.round((index / count) * size);
   for (const { row, column, mark } of markedCells(fitted, limits)) {
@@ -71,11 +75,15 @@ export class HeatmapLane implements Lane {
     this.field.setAttribute("role", "application");
     this.field.setAttribute("aria-label", `heatmap: ${KEYS}`);
     this.canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": "heatmap" });
-    this.field.append(this.canvas, this.outlines, this.rowBand, this.cell);
+    this.field.append(this.canvas, this.rowBand, this.outlines, this.cell);
     this.markers = new RowMarkers(parts.gutter);
     this.bars = new RowMargin(parts.margin);
     this.canvas.addEventListener("pointermove", (event) => this.cursor.move({ row: this.rowAt(event) }));
     cursor.listen(() => this.placeCell());
+  }
+
+  measure(): void {
+    this.bars.measure();
   }
 
   rowAt(event: MouseEvent): number {
@@ -92,27 +100,10 @@ export class HeatmapLane implements Lane {
     this.element.style.height = `${this.height}px`;
     this.canvas.setAttribute("aria-label", shown.words);
     paintGrid(this.canvas, shown.grid, shown.limits, shown.colors, scale.width, this.height);
-    this.outlineEdited(frame, scale.width, theme.accent, theme.background);
+    outlineEdited(this.outlines, frame, scale.width, this.height, theme);
     this.markers.paint(frame, this.units(), this.height, theme);
     this.bars.paint(frame, this.height, theme);
     this.placeCell();
-  }
-
-  private outlineEdited(frame: FilledFrame, width: number, accent: string, background: string): void {
-    const { context } = prepare(this.outlines, width, this.height);
-    const rowHeight = this.height / Math.max(1, frame.heatmap.rows);
-    for (const [start, stop] of editedRuns(frame)) {
-      const top = Math.max(0.75, start * rowHeight - 0.75);
-      const bottom = Math.min(this.height - 0.75, stop * rowHeight + 0.75);
-      for (const [color, thickness] of [
-        [background, 3],
-        [accent, 1.5],
-      ] as const) {
-        context.strokeStyle = color;
-        context.lineWidth = thickness;
-        context.strokeRect(0.75, top, width - 1.5, bottom - top);
-      }
-    }
   }
 
   private placeCell(): void {
@@ -127,16 +118,4 @@ export class HeatmapLane implements Lane {
     Object.assign(this.rowBand.style, box, { width: `${scale.width}px` });
     Object.assign(this.cell.style, box, { left: `${left}px`, width: `${scale.width / columns}px` });
   }
-}
-
-/** Neighbouring edited rows as [start, stop) runs. */
-export function editedRuns(frame: FilledFrame): [number, number][] {
-  const rows = [...new Set([...frame.edited_units].map((unit) => rowOfUnit(frame, unit)))];
-  const runs: [number, number][] = [];
-  for (const row of rows.filter((at) => at >= 0).sort((a, b) => a - b)) {
-    const last = runs.at(-1);
-    if (last && last[1] === row) last[1] = row + 1;
-    else runs.push([row, row + 1]);
-  }
-  return runs;
 }

@@ -1,15 +1,23 @@
-import type { RenderProps } from "@anywidget/types";
+import type { AnyModel, RenderProps } from "@anywidget/types";
 import { Link, type Traits } from "./link";
+import { type RippleTraits, RippleWidget } from "./ripple_widget";
 import { Score } from "./score";
 import "./score.css";
 
 type Props = Pick<RenderProps<Traits>, "model" | "el"> & { signal?: AbortSignal };
 
+/** One bundle has every widget: the model says which one it is. */
+function viewOf(model: AnyModel<Traits>, signal: AbortSignal): Score | RippleWidget {
+  const ripple = model as unknown as AnyModel<RippleTraits>;
+  return ripple.get("_view") === "ripple"
+    ? new RippleWidget(ripple, signal)
+    : new Score(new Link(model, signal), signal);
+}
+
 export default {
   render({ model, el, signal }: Props): () => void {
     const controller = new AbortController();
-    const link = new Link(model, controller.signal);
-    const score = new Score(link, controller.signal);
+    const score = viewOf(model, controller.signal);
     controller.signal.addEventListener("abort", () => score.root.remove());
     const stop = () => controller.abort();
     signal?.addEventListener("abort", stop, { signal: controller.signal });

@@ -3,9 +3,9 @@ import type { FilledFrame } from "./frame";
 import type { Theme } from "./theme";
 import type { TimeScale } from "./timescale";
 
-/** What a lane needs to paint itself. */
-export interface Sheet {
-  frame: FilledFrame;
+/** What a lane needs to paint itself; some need little of the frame. */
+export interface Sheet<Part = FilledFrame> {
+  frame: Part;
   scale: TimeScale;
   theme: Theme;
 }

@@ -1,3 +1,4 @@
+import { AnswerLane } from "./answer_lane";
 import { AxisLane } from "./axis";
 import { Brush } from "./brush";
 import type { Cursor } from "./cursor";
@@ -7,7 +8,7 @@ import type { FilledFrame } from "./frame";
 import { GradientLane } from "./gradient";
 import { HeatmapLane } from "./heatmap";
 import { onHeatmapKey } from "./keyboard";
-import type { Lane } from "./lane";
+import type { Lane, Sheet } from "./lane";
 import { LegendLane } from "./legend";
 import type { Link } from "./link";
 import { describeCell, ReadoutLane } from "./readout";
@@ -27,6 +28,8 @@ export class Lanes {
   private readonly brush: Brush;
   private readonly heatmap: HeatmapLane;
   private readonly lanes: Lane[];
+  private readonly answers: AnswerLane;
+  private sheet: Sheet | null = null;
   private frame: FilledFrame | null = null;
   private scale = new TimeScale(1, 1);
 
@@ -43,16 +46,17 @@ export class Lanes {
     this.lanes = [
       this.axis,
       tokens,
-      new StimulusLane(),
+      new StimulusLane(link),
       new LegendLane(link, run),
       this.heatmap,
       readout,
-      new TraceLane(cursor, "cell", 52),
-      new TraceLane(cursor, "signed", 60),
-      new TraceLane(cursor, "gates", 60),
+      new TraceLane(cursor, link, "cell", 52),
+      new TraceLane(cursor, link, "signed", 60),
+      new TraceLane(cursor, link, "gates", 60),
       new EquationLane(cursor),
       new GradientLane(cursor),
     ];
+    this.answers = new AnswerLane(cursor);
     const overlay = make(
       "div",
       { class: "rnnwidget-overlay", "aria-hidden": "true" },
@@ -60,7 +64,12 @@ export class Lanes {
       this.crosshair,
     );
     this.element = make("div", { class: "rnnwidget-lanes" });
-    this.element.append(overlay, ...this.lanes.map(({ element }) => element), this.live);
+    this.element.append(
+      overlay,
+      ...this.lanes.map(({ element }) => element),
+      this.answers.element,
+      this.live,
+    );
     for (const field of [this.axis.field, tokens.field]) this.brush.attach(field);
     this.element.addEventListener("pointermove", (event) => this.follow(event));
     this.heatmap.canvas.addEventListener("click", (event) => this.select(event));
@@ -72,12 +81,24 @@ export class Lanes {
   paint(frame: FilledFrame, theme: Theme): boolean {
     const width = Math.floor(this.axis.field.clientWidth);
     if (width <= 0) return false;
+    this.heatmap.measure();
     this.frame = frame;
     this.scale = new TimeScale(frame.steps, width);
-    for (const lane of this.lanes) lane.paint({ frame, scale: this.scale, theme });
+    this.sheet = { frame, scale: this.scale, theme };
+    for (const lane of this.lanes) lane.paint(this.sheet);
+    this.paintAnswers();
     this.brush.show(this.scale);
     this.placeCrosshair();
     return true;
+  }
+
+  /** The answer after every step comes when it is worked out: its lane alone is painted then. */
+  paintAnswers(): void {
+    if (!this.sheet) return;
+    const { frame, scale, theme } = this.sheet;
+    this.answers.element.hidden = frame.answer === null || frame.answer_number === undefined;
+    const wire = this.link.get("lane") ?? {};
+    this.answers.paint({ wire, number: frame.answer_number ?? 0, steps: frame.steps, scale, theme });
   }
 
   clearSelection(): void {

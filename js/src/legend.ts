@@ -1,6 +1,7 @@
 import { prepare } from "./canvas";
 import { countMarks, type Mark } from "./cells";
 import { Choice } from "./choice";
+import type { ColorMap } from "./colormap";
 import { make, setText } from "./dom";
 import { formatCount, formatShort } from "./format";
 import { type Lane, laneParts, type Sheet } from "./lane";
@@ -23,6 +24,8 @@ export class LegendLane implements Lane {
   private readonly truncated = make("span", { class: "rnnwidget-truncated" });
   private readonly marginName = make("span", {});
   private readonly marginLimits = make("span", { class: "rnnwidget-muted" });
+
+  private drawn: { colors: ColorMap; ratio: number } | null = null;
 
   constructor(
     link: Link,
@@ -52,17 +55,24 @@ export class LegendLane implements Lane {
     const { limits, colors, grid } = shownGrid(frame, this.run());
     setText(this.low, formatShort(limits[0]));
     setText(this.high, formatShort(limits[1]));
-    const { context } = prepare(this.bar, BAR.width, BAR.height);
-    for (let x = 0; x < BAR.width; x++) {
-      context.fillStyle = colors.css(Math.round((x / (BAR.width - 1)) * 255));
-      context.fillRect(x, 0, 1, BAR.height);
-    }
+    this.drawBar(colors);
     this.explain(countMarks(grid.values, limits));
     setText(this.truncated, frame.truncated);
     this.truncated.title = frame.truncated;
     setText(this.marginName, frame.margin.label);
     const [from, to] = frame.margin.limits;
     setText(this.marginLimits, `${formatShort(from)} … ${formatShort(to)}`);
+  }
+
+  /** The same for many frames; a change of the screen's resolution makes it anew. */
+  private drawBar(colors: ColorMap): void {
+    if (this.drawn?.colors === colors && this.drawn.ratio === devicePixelRatio) return;
+    this.drawn = { colors, ratio: devicePixelRatio };
+    const { context } = prepare(this.bar, BAR.width, BAR.height);
+    for (let x = 0; x < BAR.width; x++) {
+      context.fillStyle = colors.css(Math.round((x / (BAR.width - 1)) * 255));
+      context.fillRect(x, 0, 1, BAR.height);
+    }
   }
 
   private explain(counts: Map<Mark, number>): void {

@@ -1,9 +1,12 @@
 import type { AnyModel } from "@anywidget/types";
-import type { Kind, WireFrame } from "./frame";
+import type { AnswerSteps } from "./answer_lane";
+import type { Kind, SentBefore, WireFrame } from "./frame";
+import type { InputWish } from "./input_wish";
 
 export interface Scope {
   units: "selected" | "all";
   layers: "this" | "all";
+  steps?: "brushed" | "all";
 }
 
 export interface Setting {
@@ -13,9 +16,38 @@ export interface Setting {
 
 export type Dials = Record<string, Setting>;
 
+/** Every dial of a scope, or those named by `only`. Moves of one gesture are one step to undo. */
+export interface Moves {
+  serial: number;
+  layer: string | null;
+  units: number[] | null;
+  steps: [number, number] | null;
+  dials: Dials;
+  only?: string[];
+  gesture?: string;
+}
+
 export type Request =
-  | { serial: number; layer: string | null; units: number[] | null; dials: Dials }
-  | { serial: number; clear: true };
+  | Moves
+  | { serial: number; clear: true }
+  | { serial: number; position: number }
+  | { serial: number; inputs: InputWish };
+
+/** What wider edits already do where a dial acts, and whose it is. */
+export interface Inherited {
+  value: number;
+  of: string;
+}
+
+/** The answer at the values of one dial; null where it is not finite. */
+export interface Track {
+  kind: Kind;
+  name: string;
+  limits: [number, number] | null;
+  values: number[];
+  answers: (number | null)[];
+  done: boolean;
+}
 
 export interface Status {
   state: "waiting" | "ready" | "error" | "closed";
@@ -25,6 +57,9 @@ export interface Status {
 
 export interface Traits {
   _frame: WireFrame | Record<string, never>;
+  /** The cells of the run before, which a frame names by their version. */
+  before: SentBefore | Record<string, never>;
+  lane: AnswerSteps | Record<string, never>;
   _status: Status;
   _drawn: number;
   _request: Request | Record<string, never>;
@@ -34,7 +69,14 @@ export interface Traits {
   units: number[];
   steps: [number, number] | null;
   scope: Scope;
+  /** The state that the open ripple compares; empty while it is closed. */
+  ripple: string;
   dials: Dials;
+  inherited: Record<string, Partial<Record<Kind, Inherited>>>;
+  _tracks: Record<string, Track>;
+  _track: { site: string; kind: Kind; look: number } | Record<string, never>;
+  _history: { position: number; length: number };
+  _code: string;
 }
 
 type WithoutSerial<T> = T extends { serial: number } ? Omit<T, "serial"> : never;
@@ -68,10 +110,17 @@ export class Link {
     this.signal.addEventListener("abort", () => this.model.off(`change:${name}`, wrapped));
   }
 
-  /** Sends the newest wish at the next animation frame, under a serial that all views share. */
+  /** The host says that the line to Python was cut, or is up again: a kernel was restarted. */
+  listenToKernel(listener: () => void): void {
+    const wrapped = () => listener();
+    this.model.on("comm_live_update", wrapped);
+    this.signal.addEventListener("abort", () => this.model.off("comm_live_update", wrapped));
+  }
+
+  /** Sends a wish at once, and the newest of those that follow with each animation frame; all views share serials. */
   request(wish: Wish): void {
     this.wish = wish;
-    if (this.scheduled === 0) this.scheduled = requestAnimationFrame(() => this.flush());
+    if (this.scheduled === 0) this.flush();
   }
 
   /** The serial of the newest request, sent or about to be. */
@@ -102,6 +151,7 @@ export class Link {
   private flush(): void {
     this.scheduled = 0;
     if (!this.wish) return;
+    this.scheduled = requestAnimationFrame(() => this.flush());
     const serial = this.sent + 1;
     const wish = this.wish;
     this.wish = null;

@@ -1,114 +1,125 @@
-import { Choice } from "./choice";
-import { Dial, meanOf } from "./dial";
+import { CodeButton } from "./code";
+import { Dial, type Hands, meanOf } from "./dial";
 import { make } from "./dom";
 import type { FilledFrame } from "./frame";
-import type { Dials, Link, Scope } from "./link";
+import { HistoryButtons } from "./history";
+import type { Dials, Link } from "./link";
+import { ScopeChips } from "./scope";
+import { spanOf } from "./track";
 
 /** A slider for each gate, what the sliders act on, and the edits in force. */
-export class GatePanel {
+export class GatePanel implements Hands {
   readonly element: HTMLElement;
-  private readonly unitScope: Choice;
-  private readonly layerScope: Choice;
+  readonly history: HistoryButtons;
+  private readonly chips: ScopeChips;
   private readonly rows = make("div", { class: "rnnwidget-dials" });
   private readonly edits = make("ul", { class: "rnnwidget-edits", "aria-label": "edits in force" });
-  private readonly clear = make("button", { type: "button" }, "reset all");
+  private readonly clear = make("button", { type: "button", class: "rnnwidget-clear" }, "reset all");
   private dials: Dial[] = [];
   private gates = "";
+  private lines = "";
   private frame: FilledFrame | null = null;
   /** For each site the serial of the request that last moved it. */
-  private readonly moved = new Map<string, number>();
+  private readonly asked = new Map<string, number>();
   /** Sites moved since the scope changed, until Python has told the dials of the new scope. */
   private fresh: Set<string> | null = null;
+  /** The dial whose answers are to be asked for, as soon as nothing else is under way. */
+  private watched: Dial | null = null;
+  private looks = 0;
+  private version = -1;
+  /** How many answers each edited dial's track had when it was asked for without anybody coming to it. */
+  private readonly known = new Map<string, number>();
 
   constructor(private readonly link: Link) {
-    this.unitScope = new Choice("units", (units) => this.setScope({ units: units as Scope["units"] }));
-    this.layerScope = new Choice("layers", (layers) => this.setScope({ layers: layers as Scope["layers"] }));
-    const scope = make("span", { class: "rnnwidget-scope" });
-    scope.append("units", this.unitScope.element, "layer", this.layerScope.element, this.clear);
-    const head = make("div", { class: "rnnwidget-panel-head" });
-    head.append(make("span", { class: "rnnwidget-title" }, "probe"), scope);
+    this.history = new HistoryButtons(link);
+    this.chips = new ScopeChips(link);
+    const tools = make("span", { class: "rnnwidget-tools" });
+    tools.append(this.history.element, this.clear, new CodeButton(link).element);
+    const title = make("span", { class: "rnnwidget-title" }, "probe");
+    const head = make("div", { class: "rnnwidget-panel-head" }, title, this.chips.element, tools);
     this.element = make("section", { class: "rnnwidget-panel", "aria-label": "gate panel" });
     this.element.append(head, this.rows, this.edits);
     this.clear.addEventListener("click", () => this.resetAll());
-    link.listen("dials", () => this.sync());
-    for (const trait of ["units", "scope", "layer"] as const)
+    for (const trait of ["dials", "inherited"] as const) link.listen(trait, () => this.sync());
+    link.listen("_tracks", () => {
+      this.drawTracks();
+      this.lookOn();
+    });
+    for (const trait of ["_frame", "_status"] as const) link.listen(trait, () => this.look());
+    for (const trait of ["units", "steps", "scope", "layer"] as const)
       link.listen(trait, () => {
         this.fresh = new Set();
+        this.known.clear();
         this.showScope();
       });
   }
 
   show(frame: FilledFrame): void {
     this.frame = frame;
-    const gates = JSON.stringify(frame.panel.map((gate) => ({ ...gate, shift: null })));
+    const gates = JSON.stringify(frame.panel.map((gate) => ({ ...gate, shift: null, scale: null })));
     if (gates !== this.gates) this.build(gates);
     for (const [place, dial] of this.dials.entries()) {
-      dial.fit(frame.panel[place]!.shift);
+      dial.fit(frame.panel[place]!);
       const trace = frame.trace.series[dial.gate.site];
       dial.restAt(meanOf(trace?.before ?? trace?.after));
     }
     this.showScope();
     const lines = frame.edits.length > 0 ? frame.edits : ["no edits: the model runs as it is"];
-    this.edits.replaceChildren(...lines.map((line) => make("li", {}, line)));
+    if (JSON.stringify(lines) !== this.lines)
+      this.edits.replaceChildren(...lines.map((line) => make("li", {}, line)));
+    this.lines = JSON.stringify(lines);
     this.edits.dataset.edited = String(frame.edits.length > 0);
     this.clear.disabled = frame.edits.length === 0;
     this.sync();
+    this.drawTracks();
+    if (frame.version !== this.version) this.known.clear();
+    this.version = frame.version;
+    this.lookOn();
+  }
+
+  moved(dial: Dial): void {
+    this.send([dial.gate.site], dial.gesture);
+  }
+
+  lookedAt(dial: Dial): void {
+    this.drawTracks();
+    this.watched = dial;
+    this.look();
+  }
+
+  released(dial: Dial): void {
+    this.sync();
+    this.lookedAt(dial);
   }
 
   private build(gates: string): void {
     this.gates = gates;
-    this.dials = (this.frame?.panel ?? []).map(
-      (gate) =>
-        new Dial(
-          { ...gate },
-          () => this.send([gate.site]),
-          () => this.sync(),
-        ),
-    );
+    this.dials = (this.frame?.panel ?? []).map((gate) => new Dial({ ...gate }, this));
     this.rows.replaceChildren(...this.dials.map(({ element }) => element));
   }
 
   private showScope(): void {
-    if (!this.frame) return;
-    const scope = this.link.get("scope");
-    const units = this.link.get("units");
-    const selected = { value: "selected", text: `selected ${units.length}`, disabled: units.length === 0 };
-    const everyone = { value: "all", text: `all ${this.frame.order.length} units` };
-    this.unitScope.show([selected, everyone], units.length === 0 ? "all" : scope.units);
-    const layers = [
-      { value: "this", text: "this" },
-      { value: "all", text: `all ${this.frame.layers.length}`, disabled: this.frame.layers.length < 2 },
-    ];
-    this.layerScope.show(layers, scope.layers);
-  }
-
-  private setScope(change: Partial<Scope>): void {
-    this.link.set({ scope: { ...this.link.get("scope"), ...change } });
+    if (this.frame) this.chips.show(this.frame);
   }
 
   /** Moves the dials to what Python says, but none that is held or whose newest move is unanswered. */
   private sync(): void {
     this.fresh = null;
     const dials = this.link.get("dials");
+    const inherited = this.link.get("inherited");
     for (const dial of this.dials) {
       const { site } = dial.gate;
-      const pending = (this.moved.get(site) ?? 0) > this.link.answered;
-      if (!dial.held && !pending) dial.adopt(dials[site] ?? null);
+      const pending = (this.asked.get(site) ?? 0) > this.link.answered;
+      if (!dial.held && !pending) dial.adopt(dials[site] ?? null, inherited[site] ?? {});
     }
   }
 
-  private send(sites: string[]): void {
+  private send(sites: string[], gesture: string): void {
     for (const site of sites) this.fresh?.add(site);
     const settings: Dials = {};
     for (const { gate, setting } of this.dials)
       if (setting && (!this.fresh || this.fresh.has(gate.site))) settings[gate.site] = setting;
-    const { units, layers } = this.link.get("scope");
-    const selected = this.link.get("units");
-    this.link.request({
-      layer: layers === "all" ? null : this.link.get("layer"),
-      units: units === "all" || selected.length === 0 ? null : selected,
-      dials: settings,
-    });
+    this.link.request({ ...this.chips.scope, dials: settings, gesture });
     this.remember(sites);
   }
 
@@ -119,6 +130,41 @@ export class GatePanel {
   }
 
   private remember(sites: string[]): void {
-    for (const site of sites) this.moved.set(site, this.link.newest);
+    for (const site of sites) this.asked.set(site, this.link.newest);
+  }
+
+  /** Asks for the answers along the dial that somebody looks at, but never while an edit is on its way. */
+  private look(): void {
+    const dial = this.watched;
+    if (!dial || dial.held || this.link.outstanding || document.visibilityState === "hidden") return;
+    this.watched = null;
+    this.looks += 1;
+    this.link.set({ _track: { site: dial.gate.site, kind: dial.kind, look: this.looks } });
+  }
+
+  /** Edited dials get their tracks too, whoever edited them: one after the other, while nobody looks at another. */
+  private lookOn(): void {
+    if (this.watched) return;
+    const tracks = this.link.get("_tracks");
+    const asked = this.link.get("_track");
+    const last = "site" in asked ? tracks[asked.site] : undefined;
+    if (last && !last.done) return;
+    const next = this.dials.find(({ gate, kind, setting }) => {
+      const track = tracks[gate.site];
+      const points = track?.kind === kind ? track.values.length : 0;
+      const before = this.known.get(gate.site) ?? -1;
+      return setting && !(track?.kind === kind && track.done) && points > before;
+    });
+    if (!next || next.held || this.link.outstanding) return;
+    const track = tracks[next.gate.site];
+    this.known.set(next.gate.site, track?.kind === next.kind ? track.values.length : 0);
+    this.watched = next;
+    this.look();
+  }
+
+  private drawTracks(): void {
+    const tracks = this.link.get("_tracks");
+    const span = spanOf(Object.values(tracks));
+    for (const dial of this.dials) dial.draw(tracks[dial.gate.site], span);
   }
 }

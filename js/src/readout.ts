@@ -19,7 +19,9 @@ export function describeCell(frame: FilledFrame, row: number, step: number): str
   const token = frame.tokens?.[step];
   const when = stop - start > 1 ? `steps ${start}–${stop - 1}` : `step ${step}`;
   const quoted = token === undefined ? "" : ` “${visibleToken(token)}”`;
-  const before = heatmap.before ? ` (before ${formatValue(heatmap.before[cell])})` : "";
+  const before = heatmap.before
+    ? ` (${wordsBefore(heatmap.before[cell]!, noStepBefore(frame, start, stop))})`
+    : "";
   const extremes =
     pooled && heatmap.low && heatmap.high
       ? `, ${formatValue(heatmap.low[cell])} … ${formatValue(heatmap.high[cell])}`
@@ -27,6 +29,19 @@ export function describeCell(frame: FilledFrame, row: number, step: number): str
   const what = `${pooled ? "mean " : ""}${currentSite(frame).symbol}`;
   const value = `${what} = ${formatValue(heatmap.data[cell])}${extremes}${before}`;
   return `${who} · ${when}${quoted} · ${value}${oddRow(frame, row)}`;
+}
+
+function wordsBefore(value: number, none: boolean): string {
+  return none ? "no step before" : `before ${formatValue(value)}`;
+}
+
+/** Whether the run before has none of these steps: no unit of it has a value there. */
+function noStepBefore({ heatmap }: FilledFrame, start: number, stop: number): boolean {
+  const { before, rows, columns, column_factor } = heatmap;
+  if (!before) return false;
+  for (let column = Math.floor(start / column_factor); column * column_factor < stop; column++)
+    for (let row = 0; row < rows; row++) if (!Number.isNaN(before[row * columns + column]!)) return false;
+  return true;
 }
 
 /** Why the row has no bar beside it. */

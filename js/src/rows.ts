@@ -1,5 +1,6 @@
 import { prepare } from "./canvas";
 import { make } from "./dom";
+import { editedUnits } from "./edited";
 import { formatCount } from "./format";
 import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
 import { spread } from "./labels";
@@ -16,6 +17,8 @@ const TICK = 4;
 export class RowMarkers {
   private readonly canvas = make("canvas", { class: "rnnwidget-markers", "aria-hidden": "true" });
   private readonly names = make("div", { class: "rnnwidget-unit-names" });
+  private shown = "";
+
   constructor(gutter: HTMLElement) {
     gutter.append(this.names, this.canvas);
   }
@@ -28,7 +31,7 @@ export class RowMarkers {
       context.fillStyle = color;
       if (row >= 0) context.fillRect(left, row * rowHeight, width, Math.max(1.5, rowHeight));
     };
-    for (const unit of frame.edited_units) bar(unit, 7, 3, theme.accent);
+    for (const unit of editedUnits(frame)) bar(unit, 7, 3, theme.accent);
     for (const unit of units) bar(unit, 1, 4, theme.ink);
     const shown = units.length > 0 ? units : [frame.trace.unit];
     this.paintNames(frame, shown, units.length > 0, rowHeight, height);
@@ -45,6 +48,9 @@ export class RowMarkers {
     const newest = units.slice(-room).filter((unit) => rowOfUnit(frame, unit) >= 0);
     const centres = newest.map((unit) => (rowOfUnit(frame, unit) + 0.5) * rowHeight);
     const places = spread(centres, LINE, LINE / 2, height - LINE / 2);
+    const wanted = JSON.stringify([newest, places, frame.trace.unit, selected]);
+    if (wanted === this.shown) return;
+    this.shown = wanted;
     this.names.replaceChildren(
       ...newest.map((unit, index) => {
         const pinned = unit === frame.trace.unit;
@@ -60,13 +66,20 @@ export class RowMarkers {
 export class RowMargin {
   private readonly canvas = make("canvas", { "aria-hidden": "true" });
 
+  private width = 0;
+
   constructor(private readonly margin: HTMLElement) {
     margin.append(this.canvas);
   }
 
+  /** Asked before anything is written: in the middle of a painting the browser would lay the page out twice. */
+  measure(): void {
+    this.width = this.margin.clientWidth;
+  }
+
   paint(frame: FilledFrame, height: number, theme: Theme): void {
     const { values, before, limits } = frame.margin;
-    const width = Math.max(10, this.margin.clientWidth - 8);
+    const width = Math.max(10, this.width - 8);
     const { context } = prepare(this.canvas, width, height);
     const rowHeight = height / Math.max(1, values.length);
     const span = limits[1] - limits[0] || 1;

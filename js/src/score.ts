@@ -1,22 +1,36 @@
 import { AnswerView } from "./answer";
-import { watchBusy } from "./busy";
+import { beforeOf, HeldSpace } from "./before";
+import { type Waiting, watchBusy } from "./busy";
 import { Cursor } from "./cursor";
+import { decode } from "./decoding";
 import { make, setText } from "./dom";
-import { decode, type Frame, isFilled, rowOfUnit } from "./frame";
+import { type FilledFrame, type Frame, isFilled, rowOfUnit } from "./frame";
 import { Header } from "./header";
 import { Lanes } from "./lanes";
 import type { Link } from "./link";
 import { GatePanel } from "./panel";
+import { RippleSection } from "./ripple_section";
 import { RunningText } from "./text";
-import { readTheme, watchTheme } from "./theme";
+import { readTheme, type Theme, watchTheme } from "./theme";
 import { WaitingView } from "./waiting";
 
 const WIDE = 800;
 const NARROW = 660;
+const FRAMES = 60;
+const ACTIVITY: Record<Waiting, string> = {
+  no: "",
+  busy: "re-running …",
+  silent: "no answer from the kernel; the picture is the last one",
+};
 
 /** One view of the score: takes frames from the link, paints them, and says which one is on the page. */
 export class Score {
-  readonly root = make("div", { class: "rnnwidget", role: "group", "data-lm-suppress-shortcuts": "true" });
+  readonly root = make("div", {
+    class: "rnnwidget",
+    role: "group",
+    tabindex: "-1",
+    "data-lm-suppress-shortcuts": "true",
+  });
   private readonly cursor = new Cursor();
   private readonly header: Header;
   private readonly waiting = new WaitingView();
@@ -24,40 +38,72 @@ export class Score {
   private readonly lanes: Lanes;
   private readonly panel: GatePanel;
   private readonly answer = new AnswerView();
+  private readonly ripple: RippleSection;
   private readonly filled: HTMLElement;
   private readonly status = make("div", { class: "rnnwidget-status", role: "alert" });
   private frame: Frame | null = null;
   private complaint = "";
+  private alive = true;
+  private waitingFor: Waiting = "no";
+  /** Reading it makes the browser compute styles: it is read again when something may have changed it. */
+  private theme: Theme | null = null;
   private scheduled = 0;
+  private waited = 0;
 
   constructor(
     private readonly link: Link,
     private readonly signal: AbortSignal,
   ) {
     this.header = new Header(link);
-    this.text = new RunningText(this.cursor);
+    this.text = new RunningText(this.cursor, (inputs) => link.request({ inputs }));
     this.lanes = new Lanes(link, this.cursor, () => this.refresh());
     this.panel = new GatePanel(link);
+    this.ripple = new RippleSection(link, this.cursor);
     const bench = make("div", { class: "rnnwidget-bench" }, this.panel.element, this.answer.element);
-    this.filled = make("div", { class: "rnnwidget-filled" }, this.text.element, this.lanes.element, bench);
+    this.filled = make(
+      "div",
+      { class: "rnnwidget-filled" },
+      this.text.element,
+      this.lanes.element,
+      this.ripple.element,
+      bench,
+    );
     this.root.append(this.header.element, this.waiting.element, this.filled, this.status);
     this.filled.hidden = true;
     this.waiting.element.hidden = true;
     this.root.dataset.busy = "false";
+    this.root.dataset.before = "false";
+    new HeldSpace(this.root, (down) => this.showBefore(down), signal);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
   }
 
   /** Begins to follow the model; call it once the root is on the page. */
   start(): void {
     this.link.listen("_frame", () => this.take());
+    this.link.listen("before", () => {
+      if (this.complaint) this.take();
+    });
     this.link.listen("_status", () => this.tellStatus());
+    this.link.listen("lane", () => this.lanes.paintAnswers());
+    for (const trait of ["lane", "ripple"] as const) this.link.listen(trait, () => this.repaintRipple());
     for (const trait of ["units", "steps"] as const) this.link.listen(trait, () => this.refresh());
-    watchTheme(this.root, () => this.refresh(), this.signal);
-    watchBusy(this.link, (busy) => this.tellBusy(busy), this.signal);
+    // Hosts mark what is around a view, and each of its widgets hears of it in turn.
+    this.link.listenToKernel(() =>
+      requestAnimationFrame(() => {
+        this.alive = this.root.closest(".jupyter-widgets-disconnected") === null;
+        this.tellStatus();
+      }),
+    );
+    const redraw = () => {
+      this.theme = null;
+      this.refresh();
+    };
+    watchTheme(this.root, redraw, this.signal);
+    watchBusy(this.link, (waiting) => this.tellWaiting(waiting), this.signal);
     let seen = -1;
     const observer = new ResizeObserver(() => {
       const width = this.root.clientWidth;
-      if (width !== seen) this.refresh();
+      if (width !== seen) redraw();
       seen = width;
     });
     observer.observe(this.root);
@@ -70,13 +116,14 @@ export class Score {
   }
 
   private measure(width: number): void {
-    this.root.dataset.width = width >= WIDE ? "wide" : width >= NARROW ? "narrow" : "slim";
+    const name = width >= WIDE ? "wide" : width >= NARROW ? "narrow" : "slim";
+    if (this.root.dataset.width !== name) this.root.dataset.width = name;
   }
 
   private take(): void {
     const wire = this.link.get("_frame");
     try {
-      const frame = decode(wire);
+      const frame = decode(wire, this.link.get("before"));
       if (!frame) return;
       this.settleCursor(frame);
       this.frame = frame;
@@ -97,7 +144,19 @@ export class Score {
     this.filled.hidden = !isFilled(frame);
     if (!isFilled(frame)) return;
     this.panel.show(frame);
-    this.answer.show(frame.answer);
+    this.answer.show(this.shown(frame).answer);
+  }
+
+  /** The frame as it is, or the run before the edits while somebody holds the space bar. */
+  private shown(frame: FilledFrame): FilledFrame {
+    return this.root.dataset.before === "true" ? beforeOf(frame) : frame;
+  }
+
+  private showBefore(down: boolean): void {
+    this.root.dataset.before = String(down);
+    if (isFilled(this.frame)) this.answer.show(this.shown(this.frame).answer);
+    this.tellActivity();
+    this.refresh();
   }
 
   /** The cursor starts where the layer's reading ends, on the traced unit, and stays where it is put. */
@@ -119,12 +178,20 @@ export class Score {
 
   private paint(): void {
     const { frame } = this;
-    if (!frame || this.root.clientWidth === 0) return;
-    this.measure(this.root.clientWidth);
+    const width = this.root.clientWidth;
+    if (!frame) return;
+    if (width === 0) {
+      this.waitForRoom();
+      return;
+    }
+    this.waited = 0;
+    this.measure(width);
     try {
       if (isFilled(frame)) {
         this.text.show(frame, this.link.get("steps"));
-        if (!this.lanes.paint(frame, readTheme(this.root))) return;
+        this.theme ??= readTheme(this.root);
+        const theme = this.theme;
+        if (!this.lanes.paint(this.shown(frame), theme) || !this.ripple.paint(frame, theme)) return;
       }
       this.root.dataset.drawn = String(frame.version);
     } catch (error) {
@@ -134,33 +201,52 @@ export class Score {
     if (this.link.get("_drawn") < frame.version) this.link.set({ _drawn: frame.version });
   }
 
+  /** JupyterLab hides everything for a moment while it changes the theme, too short for a change of size to be seen. */
+  private waitForRoom(): void {
+    this.waited += 1;
+    if (this.waited < FRAMES) this.refresh();
+  }
+
+  private repaintRipple(): void {
+    if (isFilled(this.frame)) this.ripple.paint(this.frame, readTheme(this.root));
+  }
+
   private complain(error: unknown): void {
     this.complaint = `the picture could not be drawn: ${error instanceof Error ? error.message : String(error)}`;
   }
 
   private tellStatus(): void {
     const { state, message } = this.link.get("_status");
-    const closed = state === "closed";
-    this.root.dataset.state = state;
+    const closed = state === "closed" || !this.alive;
+    this.root.dataset.state = this.alive ? state : "closed";
     setText(this.status, this.complaint || message || "");
     this.panel.element.inert = closed;
     this.header.element.inert = closed;
     this.tellActivity();
   }
 
-  private tellBusy(busy: boolean): void {
-    this.root.dataset.busy = String(busy);
+  private tellWaiting(waiting: Waiting): void {
+    this.waitingFor = waiting;
+    this.root.dataset.busy = String(waiting !== "no");
     this.tellActivity();
   }
 
   private tellActivity(): void {
     const failed = this.complaint !== "" || this.root.dataset.state === "error";
     const closed = this.root.dataset.state === "closed";
-    const busy = this.root.dataset.busy === "true";
-    this.header.tell(closed ? "closed" : busy ? "re-running …" : failed ? "⚠ see the message below" : "");
+    const before = this.root.dataset.before === "true";
+    const lost = this.alive ? "closed" : "the kernel is gone: a still picture";
+    this.header.tell(
+      closed
+        ? lost
+        : before
+          ? "before the edits"
+          : ACTIVITY[this.waitingFor] || (failed ? "⚠ see the message below" : ""),
+    );
   }
 
   private onKey(event: KeyboardEvent): void {
+    if (this.panel.history.onKey(event)) return;
     if (event.key !== "Escape" || event.target instanceof HTMLInputElement) return;
     this.lanes.clearSelection();
     event.preventDefault();

@@ -25,12 +25,22 @@ export function runOf(frame: FilledFrame, run: Run): Run {
   return frame.heatmap.before ? run : "after";
 }
 
+const made = new WeakMap<FilledFrame, Map<Run, Shown>>();
+
+/** The legend and the heatmap of one painting ask for the same. */
 export function shownGrid(frame: FilledFrame, wanted: Run): Shown {
-  const { heatmap } = frame;
   const run = runOf(frame, wanted);
+  const runs = made.get(frame) ?? new Map<Run, Shown>();
+  made.set(frame, runs);
+  const shown = runs.get(run) ?? madeGrid(frame, run);
+  runs.set(run, shown);
+  return shown;
+}
+
+function madeGrid(frame: FilledFrame, run: Run): Shown {
+  const { heatmap } = frame;
   const values = valuesOf(frame, run);
-  const size = roundLimit(largest([values]));
-  const limits: [number, number] = run === "change" ? [-size, size] : heatmap.limits;
+  const limits = run === "change" ? changeLimits(values) : heatmap.limits;
   const colors = run === "change" || heatmap.signed ? DIVERGING : SEQUENTIAL;
   const site = currentSite(frame);
   const layer = currentLayer(frame);
@@ -45,6 +55,11 @@ export function shownGrid(frame: FilledFrame, wanted: Run): Shown {
     colors,
     words: `heatmap: ${words.join("; ")}`,
   };
+}
+
+function changeLimits(values: Float32Array): [number, number] {
+  const size = roundLimit(largest([values]));
+  return [-size, size];
 }
 
 function valuesOf({ heatmap }: FilledFrame, run: Run): Float32Array {

@@ -1,21 +1,36 @@
 import { prepare } from "./canvas";
-import { make } from "./dom";
+import { make, setText } from "./dom";
+import type { FilledFrame } from "./frame";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
+import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
+import { Pulse } from "./pulse";
 
 const BAND = 26;
 
-/** Continuous inputs, one band a channel. */
+/** Continuous inputs, one band a channel; the brushed steps of a channel can be moved and scaled. */
 export class StimulusLane implements Lane {
   readonly element: HTMLElement;
   private readonly gutter: HTMLElement;
+  private readonly field: HTMLElement;
+  private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { "aria-hidden": "true" });
+  private readonly zones = make("div", { class: "rnnwidget-pulse-zones" });
+  private readonly told = make("span", { class: "rnnwidget-clipped" });
+  private readonly reset = make("button", { type: "button" }, "reset input");
+  private readonly foot = make("div", { class: "rnnwidget-stimulus-foot rnnwidget-muted" });
+  private names: string[] = [];
+  private pulses: Pulse[] = [];
 
-  constructor() {
+  constructor(private readonly link: Link) {
     const parts = laneParts("stimuli");
     this.element = parts.element;
     this.gutter = parts.gutter;
-    parts.field.append(this.canvas);
+    this.field = parts.field;
+    this.margin = parts.margin;
+    this.foot.append(this.told, this.reset);
+    this.field.append(this.canvas, this.zones);
+    this.reset.addEventListener("click", () => link.request({ inputs: { kind: "reset" } }));
   }
 
   paint({ frame, scale, theme }: Sheet): void {
@@ -23,7 +38,7 @@ export class StimulusLane implements Lane {
     this.element.hidden = inputs === null;
     if (!inputs) return;
     const height = BAND * inputs.names.length;
-    this.element.style.height = `${height}px`;
+    this.element.style.height = `${height + (frame.writing ? 20 : 0)}px`;
     const { context } = prepare(this.canvas, scale.width, height);
     const names = inputs.names.map((name, channel) => {
       const values = inputs.data.subarray(channel * frame.steps, (channel + 1) * frame.steps);
@@ -39,6 +54,42 @@ export class StimulusLane implements Lane {
       return label;
     });
     this.gutter.replaceChildren(...names);
+    this.build(frame.writing?.pulses === "" ? inputs.names : []);
+    for (const pulse of this.pulses) pulse.show(scale);
+    this.describe(frame);
+  }
+
+  private build(names: string[]): void {
+    if (names.length === this.names.length && names.every((name, channel) => name === this.names[channel]))
+      return;
+    this.names = names;
+    this.zones.replaceChildren();
+    this.pulses = names.map((name, channel) => {
+      const zone = make("div", { class: "rnnwidget-pulse-zone" });
+      zone.style.top = `${channel * BAND}px`;
+      zone.style.height = `${BAND}px`;
+      this.zones.append(zone);
+      return new Pulse(this.link, channel, name, zone);
+    });
+    this.margin.replaceChildren(...this.pulses.map(({ controls }) => controls));
+    for (const [channel, { controls }] of this.pulses.entries())
+      controls.style.top = `${channel * BAND + 2}px`;
+  }
+
+  private describe(frame: FilledFrame): void {
+    const writing = frame.writing;
+    if (!writing) {
+      this.foot.remove();
+      return;
+    }
+    if (!this.foot.isConnected) this.field.append(this.foot);
+    const how = this.link.get("steps")
+      ? "drag the brushed steps: sideways moves them, upward scales them"
+      : "brush steps on the axis above to move or scale a pulse";
+    const parts = [...writing.told, ...(writing.told.length < 2 ? [writing.pulses || how] : [])];
+    setText(this.told, parts.join(" · "));
+    this.told.title = parts.join(" · ");
+    this.reset.hidden = writing.told.length === 0;
   }
 }
 

@@ -1,6 +1,9 @@
 import type { Cursor } from "./cursor";
-import { make } from "./dom";
+import { make, setText } from "./dom";
+import { visibleToken } from "./format";
 import type { FilledFrame } from "./frame";
+import type { InputWish } from "./input_wish";
+import { wordEditor } from "./word_editor";
 
 const CLOSING = /^(?:[.,;:!?%)\]}…”’]|n['’]t$|['’](?:s|re|ve|ll|d|m)$)/u;
 const UNSPACED =
@@ -19,58 +22,166 @@ function areCharacters(tokens: string[]): boolean {
   return tokens.some((token) => /^\s$/.test(token)) && single > 0.8 * tokens.length;
 }
 
-/** The tokens as text to read; the word under the cursor is marked, and a word moves the cursor. */
+/** The tokens as text to read; the word under the cursor is marked, a word moves the cursor and can be retyped. */
 export class RunningText {
-  readonly element = make("div", {
-    class: "rnnwidget-text",
-    role: "group",
-    tabindex: "0",
-    "aria-label": "text that was read; left and right move the cursor",
-  });
+  readonly element = make("div", { class: "rnnwidget-passage" });
+  private readonly line = make("div", { class: "rnnwidget-text", role: "group", tabindex: "0" });
+  private readonly told = make("span", { class: "rnnwidget-clipped" });
+  private readonly reset = make("button", { type: "button" }, "reset input");
+  private readonly foot = make(
+    "div",
+    { class: "rnnwidget-passage-foot rnnwidget-muted" },
+    this.told,
+    this.reset,
+  );
   private words: HTMLElement[] = [];
   private marked: HTMLElement | null = null;
+  private frame: FilledFrame | null = null;
+  private editor: { element: HTMLElement; step: number } | null = null;
 
-  constructor(private readonly cursor: Cursor) {
+  constructor(
+    private readonly cursor: Cursor,
+    private readonly ask: (wish: InputWish) => void,
+  ) {
+    this.line.setAttribute("data-lm-suppress-shortcuts", "true");
     const follow = (event: Event) => {
       const step = event.target instanceof HTMLElement ? event.target.dataset.step : undefined;
-      if (step !== undefined) cursor.move({ step: Number(step) });
+      if (step === undefined) return;
+      cursor.move({ step: Number(step) });
+      if (event.type === "click" && this.editable) this.edit(Number(step));
     };
-    this.element.addEventListener("pointerover", follow);
-    this.element.addEventListener("click", follow);
-    this.element.addEventListener("keydown", (event) => this.onKey(event));
+    this.line.addEventListener("pointerover", (event) => {
+      if (!this.editor) follow(event);
+    });
+    this.line.addEventListener("click", follow);
+    this.line.addEventListener("keydown", (event) => this.onKey(event));
+    this.reset.addEventListener("click", () => ask({ kind: "reset" }));
+    this.element.append(this.line, this.foot);
     cursor.listen(() => this.mark(true));
   }
 
   show(frame: FilledFrame, steps: [number, number] | null): void {
     const tokens = frame.tokens;
+    this.frame = frame;
     this.element.hidden = tokens === null;
+    this.line.hidden = tokens === null;
     if (!tokens) return;
-    if (
-      tokens.length !== this.words.length ||
-      tokens.some((token, step) => token !== this.words[step]!.textContent)
-    )
+    const known = this.words.map((word) => word.dataset.token);
+    if (tokens.length !== known.length || tokens.some((token, step) => token !== known[step]))
       this.build(tokens);
+    const changed = new Set(frame.writing?.changed_steps ?? []);
     this.words.forEach((word, step) => {
       word.classList.toggle("rnnwidget-brushed", steps !== null && step >= steps[0] && step < steps[1]);
+      word.classList.toggle("rnnwidget-retyped", changed.has(step));
     });
+    this.describe(frame);
     this.mark(false);
+  }
+
+  private get editable(): boolean {
+    return this.frame?.writing?.words === "";
+  }
+
+  private describe(frame: FilledFrame): void {
+    const writing = frame.writing;
+    const how = this.editable ? ", Enter retypes the word, Delete removes it, + inserts one after it" : "";
+    this.line.setAttribute("aria-label", `text that was read; left and right move the cursor${how}`);
+    this.line.title = this.editable ? "" : (writing?.words ?? "");
+    this.line.dataset.editable = String(this.editable);
+    this.reset.hidden = (writing?.told.length ?? 0) === 0;
+    this.tell();
+  }
+
+  /** What was changed, and what the model reads for the word at the cursor. */
+  private tell(): void {
+    const writing = this.frame?.writing;
+    const reads = writing?.reads?.[this.cursor.step];
+    const word = this.frame?.tokens?.[this.cursor.step];
+    const parts = [...(writing?.told ?? [])];
+    if (reads !== undefined && word !== undefined && reads !== word)
+      parts.push(`“${visibleToken(word)}” is read as ${reads}`);
+    if (this.editable && parts.length < 2) parts.push("click a word to retype it");
+    setText(this.told, parts.join(" · "));
+    this.told.title = parts.join(" · ");
   }
 
   private build(tokens: string[]): void {
     const apart = !areCharacters(tokens);
-    this.words = tokens.map((token, step) => make("span", { "data-step": String(step) }, token));
-    this.element.replaceChildren();
+    this.editor = null;
+    this.words = tokens.map((token, step) =>
+      make("span", { "data-step": String(step), "data-token": token }, token === "" ? "∅" : token),
+    );
+    this.line.replaceChildren();
     this.words.forEach((word, step) => {
-      if (step > 0 && apart && spaced(tokens[step - 1]!, tokens[step]!)) this.element.append(" ");
-      this.element.append(word);
+      if (step > 0 && apart && spaced(tokens[step - 1]!, tokens[step]!)) this.line.append(" ");
+      this.line.append(word);
     });
   }
 
+  private edit(step: number): void {
+    const word = this.words[step];
+    const tokens = this.frame?.tokens;
+    if (!word || !tokens || this.editor?.step === step) return;
+    this.closeEditor(false);
+    const element = wordEditor(tokens[step]!, step, {
+      apply: (text) => this.put(step, 1, text === tokens[step] ? null : [text]),
+      remove: () => this.put(step, 1, []),
+      insert: () => this.insertAfter(step),
+      cancel: () => this.closeEditor(true),
+    });
+    this.editor = { element, step };
+    word.hidden = true;
+    word.after(element);
+    const input = element.querySelector("input")!;
+    input.focus();
+    input.select();
+  }
+
+  /** A new word beside one: it begins empty, and is there once it has been typed. */
+  private insertAfter(step: number): void {
+    this.closeEditor(false);
+    const element = wordEditor("", step + 1, {
+      apply: (text) => this.put(step + 1, 0, [text]),
+      remove: () => this.closeEditor(true),
+      insert: () => this.closeEditor(true),
+      cancel: () => this.closeEditor(true),
+    });
+    this.editor = { element, step: -1 };
+    this.words[step]?.after(" ", element);
+    element.querySelector("input")!.focus();
+  }
+
+  /** Asks for the text with some words replaced; null leaves it as it is. */
+  private put(step: number, count: number, by: string[] | null): void {
+    const tokens = this.frame?.tokens;
+    this.closeEditor(true);
+    if (!tokens || !by || tokens.length - count + by.length === 0) return;
+    this.ask({ kind: "words", words: [...tokens.slice(0, step), ...by, ...tokens.slice(step + count)] });
+    if (by.length > 0) this.cursor.move({ step });
+  }
+
+  private closeEditor(keepFocus: boolean): void {
+    const open = this.editor;
+    if (!open) return;
+    this.editor = null;
+    const word = this.words[open.step];
+    if (word) word.hidden = false;
+    const had = open.element.contains(document.activeElement);
+    open.element.remove();
+    if (keepFocus && had) this.line.focus();
+  }
+
   private onKey(event: KeyboardEvent): void {
+    if (event.target !== this.line || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = this.cursor.step;
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (by === 0) return;
+    if (by !== 0) this.cursor.move({ step: Math.min(this.words.length - 1, Math.max(0, step + by)) });
+    else if (!this.editable) return;
+    else if (event.key === "Enter") this.edit(step);
+    else if (event.key === "Delete") this.put(step, 1, []);
+    else if (event.key === "+" || event.key === "Insert") this.insertAfter(step);
+    else return;
     event.preventDefault();
-    this.cursor.move({ step: Math.min(this.words.length - 1, Math.max(0, this.cursor.step + by)) });
   }
 
   private mark(follow: boolean): void {
@@ -80,15 +191,16 @@ export class RunningText {
       word?.classList.add("rnnwidget-at-cursor");
       this.marked = word;
     }
-    if (word && follow && !this.element.matches(":hover")) this.reveal(word);
+    this.tell();
+    if (word && follow && !this.line.matches(":hover")) this.reveal(word);
   }
 
   /** Scrolls the text only, never the notebook. */
   private reveal(word: HTMLElement): void {
-    const top = word.offsetTop - this.element.offsetTop;
-    const view = this.element.clientHeight;
-    if (top < this.element.scrollTop) this.element.scrollTop = top;
-    else if (top + word.offsetHeight > this.element.scrollTop + view)
-      this.element.scrollTop = top + word.offsetHeight - view;
+    const top = word.offsetTop - this.line.offsetTop;
+    const view = this.line.clientHeight;
+    if (top < this.line.scrollTop) this.line.scrollTop = top;
+    else if (top + word.offsetHeight > this.line.scrollTop + view)
+      this.line.scrollTop = top + word.offsetHeight - view;
   }
 }

@@ -12,14 +12,12 @@ export interface Theme {
 const ROLES = ["ink", "muted", "faint", "background", "accent"] as const;
 
 export function readTheme(root: HTMLElement): Theme {
-  const probe = make("span", { hidden: "" });
-  root.append(probe);
-  const resolve = (role: string) => {
-    probe.style.color = `var(--rw-${role})`;
-    return getComputedStyle(probe).color;
-  };
-  const [ink, muted, faint, background, accent] = ROLES.map(resolve);
-  probe.remove();
+  // All at once, so that styles are computed once.
+  const probes = ROLES.map((role) => make("span", { style: `color: var(--rw-${role})` }));
+  const holder = make("span", { hidden: "" }, ...probes);
+  root.append(holder);
+  const [ink, muted, faint, background, accent] = probes.map((probe) => getComputedStyle(probe).color);
+  holder.remove();
   return { ink: ink!, muted: muted!, faint: faint!, background: background!, accent: accent! };
 }
 

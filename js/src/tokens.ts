@@ -27,7 +27,7 @@ export class TokenLane implements Lane {
     cursor.listen(() => this.place());
   }
 
-  paint({ frame, scale }: Sheet): void {
+  paint({ frame, scale }: Omit<Sheet<{ tokens: string[] | null }>, "theme">): void {
     this.element.hidden = frame.tokens === null;
     const tokens = frame.tokens ?? [];
     if (tokens.length !== this.tokens.length || tokens.some((token, step) => token !== this.tokens[step])) {

@@ -3,8 +3,10 @@ import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatShort, formatValue } from "./format";
 import type { FilledFrame, Site } from "./frame";
+import { type Grippable, TraceGrip } from "./grip";
 import { spread } from "./labels";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
+import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule, largest, roundLimit, type Stroke } from "./plot";
 
 const PAD = 6;
@@ -43,9 +45,12 @@ export class TraceLane implements Lane {
   private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { role: "img" });
   private lines: Line[] = [];
+  private grippable: Grippable | null = null;
+  private axis = "";
 
   constructor(
     private readonly cursor: Cursor,
+    link: Link,
     private readonly group: Group,
     private readonly height: number,
   ) {
@@ -55,6 +60,7 @@ export class TraceLane implements Lane {
     this.gutter = parts.gutter;
     this.margin = parts.margin;
     parts.field.append(this.canvas);
+    new TraceGrip(parts.field, link, () => this.grippable);
     cursor.listen(() => this.writeValues());
   }
 
@@ -64,13 +70,17 @@ export class TraceLane implements Lane {
     if (sites.length === 0) return;
     this.lines = sites.map((site, index) => {
       const style = STYLES[index % STYLES.length]!;
-      const label = textAt("rnnwidget-line-label", 0, "");
+      const known = this.lines[index];
+      const label = known?.style === style ? known.label : textAt("rnnwidget-line-label", 0, "");
       label.dataset.line = style.name;
       return { site, style, label, ...frame.trace.series[site.name]! };
     });
     const limits = this.limits();
     const [top, bottom] = [PAD, this.height - PAD];
     const y = (value: number) => bottom - ((value - limits[0]) / (limits[1] - limits[0])) * (bottom - top);
+    const valueAt = (at: number) => limits[0] + ((bottom - at) / (bottom - top)) * (limits[1] - limits[0]);
+    const lines = this.lines.map(({ site, after }) => ({ site: site.name, values: after }));
+    this.grippable = { frame, scale, lines, heightOf: y, valueAt };
     const { context } = prepare(this.canvas, scale.width, this.height);
     const thin = scale.column < 5 ? 0.7 : 1;
     const rules = this.group === "gates" ? limits : [0];
@@ -101,7 +111,9 @@ export class TraceLane implements Lane {
     });
     const places = spread(ends, LINE, LINE / 2, this.height - LINE / 2);
     for (const [index, { label }] of this.lines.entries()) label.style.top = `${places[index]}px`;
-    this.margin.replaceChildren(...this.lines.map(({ label }) => label));
+    const labels = this.lines.map(({ label }) => label);
+    if (labels.length !== this.margin.children.length || labels.some((label) => !label.isConnected))
+      this.margin.replaceChildren(...labels);
     this.writeValues();
   }
 
@@ -113,19 +125,16 @@ export class TraceLane implements Lane {
   }
 
   private labelAxis(frame: FilledFrame, limits: [number, number], y: (value: number) => number): void {
-    const caption = make(
-      "span",
-      {},
-      captionOf(
-        this.group,
-        this.lines.map(({ site }) => site),
-      ),
-    );
+    const names = this.lines.map(({ site }) => site.label).join(", ");
+    const axis = JSON.stringify([names, limits, frame.trace.unit]);
+    if (axis === this.axis) return;
+    this.axis = axis;
+    const sites = this.lines.map(({ site }) => site);
+    const caption = make("span", {}, captionOf(this.group, sites));
     const unit = make("span", { class: "rnnwidget-muted" }, `#${frame.trace.unit}`);
     const values = this.group === "gates" ? [limits[1], limits[0]] : [limits[1], 0, limits[0]];
     const ticks = values.map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
     this.gutter.replaceChildren(caption, unit, ...ticks);
-    const names = this.lines.map(({ site }) => site.label).join(", ");
     this.canvas.setAttribute("aria-label", `lines over the steps for unit ${frame.trace.unit}: ${names}`);
   }
 }

@@ -1,4 +1,4 @@
-import type { FilledFrame, Wire, WireFrame } from "../src/frame";
+import type { FilledFrame, Gate, Wire, WireFrame } from "../src/frame";
 
 type Change = Partial<Wire<FilledFrame>>;
 
@@ -80,15 +80,24 @@ const SITES = [
   { name: "output_gate", label: "output gate", symbol: "o", signed: false },
 ];
 
-const gate = (site: string, label: string, symbol: string, low: string, high: string, signed = false) => ({
+const gate = (
+  site: string,
+  label: string,
+  symbol: string,
+  low: string,
+  high: string,
+  signed = false,
+): Gate => ({
   site,
   label,
   symbol,
   low,
   high,
-  clamp: [signed ? -1 : 0, 1] as [number, number],
-  shift: [-6, 6] as [number, number],
-  kinds: ["shift", "clamp"] as ("shift" | "clamp")[],
+  clamp: [signed ? -1 : 0, 1],
+  shift: [-6, 6],
+  scale: [0, 2],
+  kinds: ["shift", "clamp", "scale"],
+  kind: signed ? "scale" : "shift",
 });
 
 export const PANEL = [
@@ -169,7 +178,7 @@ export function lstmFrame(
       before: edited ? share(plain) : null,
       limits: [0, 1],
     },
-    edited_units: ints(edited ? [17, 24, 31, 5] : []),
+    edited: edited ? [{ units: [5, 17, 24, 31], steps: null }] : [],
     residual: { text: "9e−08", ok: true },
     trace: {
       unit,

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { decode, isFilled, rowOfUnit, unitsOfRow } from "../src/frame";
+import { decode } from "../src/decoding";
+import { type FilledFrame, isFilled, rowOfUnit, unitsOfRow, type WireFilled } from "../src/frame";
+import { describeCell } from "../src/readout";
 import { selectRow } from "../src/select";
 import { floats, ints, lstmFrame, WAITING } from "./fixture";
 
@@ -30,6 +32,25 @@ describe("decoding", () => {
   it("gives nothing before the first frame, and the waiting frame as it is", () => {
     expect(decode({})).toBe(null);
     expect(isFilled(decode(WAITING))).toBe(false);
+  });
+
+  it("takes the cells before from those that were sent once, and only of the version that it names", () => {
+    const wire = lstmFrame({ units: 4, steps: 3, unit: 1, edited: true }) as WireFilled;
+    const named = { ...wire, heatmap: { ...wire.heatmap, before: 7 } };
+    const cells = floats(Array.from({ length: 12 }, (_, cell) => cell));
+    const found = decode(named, { version: 7, cells }) as FilledFrame;
+    expect([...found.heatmap.before!]).toEqual(Array.from({ length: 12 }, (_, cell) => cell));
+    expect(() => decode(named, { version: 6, cells })).toThrow("version 6 was sent where 7 belongs");
+    expect(() => decode(named)).toThrow("version none was sent where 7 belongs");
+  });
+
+  it("says in words where a step has no counterpart before", () => {
+    const wire = lstmFrame({ units: 2, steps: 3, unit: 1, edited: true }) as WireFilled;
+    const before = floats([0.5, Number.NaN, Number.NaN, 0.5, Number.NaN, 0.25]);
+    const frame = decode({ ...wire, heatmap: { ...wire.heatmap, before } }) as FilledFrame;
+    expect(describeCell(frame, 0, 0)).toContain("(before 0.500)");
+    expect(describeCell(frame, 0, 1)).toContain("(no step before)");
+    expect(describeCell(frame, 0, 2)).toContain("(before NaN)");
   });
 
   it("knows which units a pooled row stands for", () => {

@@ -6,6 +6,7 @@ type Listener = () => void;
 
 const START: Traits = {
   _frame: {},
+  before: {},
   _status: { state: "ready", message: "" },
   _drawn: 0,
   _request: {},
@@ -16,6 +17,13 @@ const START: Traits = {
   steps: null,
   scope: { units: "selected", layers: "this" },
   dials: {},
+  ripple: "",
+  lane: {},
+  inherited: {},
+  _tracks: {},
+  _track: {},
+  _history: { position: 0, length: 1 },
+  _code: "inspector.edits = []",
 };
 
 /** A model as a host gives it: values, change events, and a record of what would go to Python. */
@@ -55,6 +63,11 @@ export class FakeModel {
   /** As a change that comes from Python. */
   receive(values: Partial<Traits>): void {
     for (const name of Object.keys(values) as (keyof Traits)[]) this.assign(name, values[name]!);
+  }
+
+  /** As an event of the host's own. */
+  announce(event: string): void {
+    for (const listener of [...(this.listeners.get(event) ?? [])]) listener();
   }
 
   show(frame: WireFrame): void {

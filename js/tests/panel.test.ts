@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { userEvent } from "vitest/browser";
 import { lstmFrame } from "./fixture";
 import { type Mounted, mount, nextFrame, point } from "./mount";
@@ -13,18 +13,21 @@ function drag(input: HTMLInputElement, value: number): void {
 }
 
 describe("a slider", () => {
-  it("becomes one request a frame, the newest and full set", async () => {
+  it("becomes a request at once and then one a frame, the newest and full set", async () => {
     const view = await mount({ units: [5, 17] });
     drag(slider(view, "input gate shift"), -2);
     drag(slider(view, "forget gate shift"), 1);
     drag(slider(view, "forget gate shift"), 1.5);
+    expect(view.model.requests()).toMatchObject([{ serial: 1, dials: { input_gate: { value: -2 } } }]);
     await nextFrame();
     await nextFrame();
-    expect(view.model.requests()).toEqual([
+    expect(view.model.requests().slice(1)).toEqual([
       {
-        serial: 1,
+        serial: 2,
         layer: "lstm.l0",
         units: [5, 17],
+        steps: null,
+        gesture: expect.any(String),
         dials: { input_gate: { kind: "shift", value: -2 }, forget_gate: { kind: "shift", value: 1.5 } },
       },
     ]);
@@ -133,14 +136,14 @@ describe("resetting", () => {
     await nextFrame();
     expect(view.model.requests().at(-1)).toMatchObject({ serial: 1, dials: {} });
     expect(reset.disabled).toBe(true);
-    view.find<HTMLButtonElement>(".rnnwidget-scope > button").click();
+    view.find<HTMLButtonElement>(".rnnwidget-clear").click();
     await nextFrame();
     expect(view.model.requests().at(-1)).toEqual({ serial: 2, clear: true });
   });
 
   it("is off while nothing is edited", async () => {
     const view = await mount();
-    expect(view.find<HTMLButtonElement>(".rnnwidget-scope > button").disabled).toBe(true);
+    expect(view.find<HTMLButtonElement>(".rnnwidget-clear").disabled).toBe(true);
     expect(view.find(".rnnwidget-edits").textContent).toBe("no edits: the model runs as it is");
   });
 });
@@ -188,17 +191,81 @@ describe("the scope", () => {
       chips().map((chip) => [chip.textContent, chip.disabled, chip.getAttribute("aria-checked")]),
     ).toEqual([
       ["selected 0", true, "false"],
-      ["all 64 units", false, "true"],
+      ["all 64", false, "true"],
     ]);
     view.model.receive({ units: [1, 2, 3] });
     expect(
       chips().map((chip) => [chip.textContent, chip.disabled, chip.getAttribute("aria-checked")]),
     ).toEqual([
       ["selected 3", false, "true"],
-      ["all 64 units", false, "false"],
+      ["all 64", false, "false"],
     ]);
     chips()[1]!.click();
     expect(view.model.saved.at(-1)).toEqual({ scope: { units: "all", layers: "this" } });
+  });
+});
+
+describe("the steps", () => {
+  const steps = ({ root }: Mounted) =>
+    [...root.querySelectorAll<HTMLButtonElement>("[aria-label=steps] button")].map((chip) => [
+      chip.textContent,
+      chip.disabled,
+      chip.getAttribute("aria-checked"),
+    ]);
+
+  it("are the brushed ones where there are any, unless a person wants all", async () => {
+    const view = await mount();
+    expect(steps(view)).toEqual([
+      ["brushed", true, "false"],
+      ["all 60", false, "true"],
+    ]);
+    view.model.receive({ steps: [3, 9] });
+    expect(steps(view)).toEqual([
+      ["3–8", false, "true"],
+      ["all 60", false, "false"],
+    ]);
+    drag(slider(view, "forget gate shift"), 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ steps: [3, 9] });
+    view.find<HTMLButtonElement>("[aria-label=steps] button[value=all]").click();
+    expect(view.model.saved.at(-1)).toEqual({ scope: { units: "selected", layers: "this", steps: "all" } });
+    drag(slider(view, "forget gate shift"), 2);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ steps: null });
+  });
+});
+
+describe("a scale", () => {
+  it("rests at one, goes from nothing to twice as much, and back at one is untouched", async () => {
+    const view = await mount();
+    const input = slider(view, "candidate scale");
+    expect([input.min, input.max, input.value]).toEqual(["0", "2", "1"]);
+    drag(input, 0.5);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { candidate: { kind: "scale", value: 0.5 } },
+    });
+    expect(input.getAttribute("aria-valuetext")).toBe("× 0.50");
+    drag(input, 1);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ dials: {} });
+    expect(dial(view, "candidate scale").dataset.touched).toBe("false");
+  });
+});
+
+describe("a kernel that is gone", () => {
+  it("leaves a still picture whose controls say so", async () => {
+    const view = await mount({ _frame: lstmFrame({ edited: true }) });
+    const picture = view.find<HTMLCanvasElement>(".rnnwidget-heatmap canvas").toDataURL();
+    view.element.classList.add("jupyter-widgets-disconnected");
+    view.model.announce("comm_live_update");
+    await expect.poll(() => view.find(".rnnwidget-panel").inert).toBe(true);
+    expect(view.find(".rnnwidget-header").inert).toBe(true);
+    expect(view.find(".rnnwidget-activity").textContent).toBe("the kernel is gone: a still picture");
+    expect(view.find<HTMLCanvasElement>(".rnnwidget-heatmap canvas").toDataURL()).toBe(picture);
+    view.element.classList.remove("jupyter-widgets-disconnected");
+    view.model.announce("comm_live_update");
+    await expect.poll(() => view.find(".rnnwidget-panel").inert).toBe(false);
   });
 });
 
@@ -221,5 +288,25 @@ describe("busy", () => {
     await expect.poll(() => view.root.dataset.busy).toBe("true");
     view.model.receive({ _status: { state: "error", message: "no", answers: 1 } });
     expect(view.root.dataset.busy).toBe("false");
+  });
+
+  it("tells a long silence in words, an answer to an older request is a sign of life, and the answer clears it", async () => {
+    const view = await mount();
+    const activity = view.find(".rnnwidget-activity");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    drag(slider(view, "forget gate shift"), 1);
+    vi.advanceTimersByTime(9_900);
+    expect(activity.textContent).toBe("re-running …");
+    view.model.receive({ _request: { serial: 2, clear: true } });
+    view.model.receive({ _status: { state: "ready", message: "", answers: 1 } });
+    vi.advanceTimersByTime(9_900);
+    expect(activity.textContent).toBe("re-running …");
+    vi.advanceTimersByTime(200);
+    expect(activity.textContent).toBe("no answer from the kernel; the picture is the last one");
+    view.model.receive({ _status: { state: "ready", message: "", answers: 2 } });
+    expect(activity.textContent).toBe("");
+    vi.advanceTimersByTime(20_000);
+    expect(activity.textContent).toBe("");
   });
 });

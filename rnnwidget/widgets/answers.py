@@ -2,204 +2,262 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
 
+import ipywidgets
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnwidget.recording.module_outputs import first_tensor
+from rnnwidget.widgets.output_axes import Wanted, class_scores, last_outputs, own_series
 
-AnswerOf = Callable[[Any], float | Mapping[str, float]]
+AnswerOf = Callable[..., float | Mapping[str, float] | ipywidgets.Widget]
+Meaning = Literal["softmax", "sigmoid", "exp"]
+
 SHOWN = 8
+NAMELESS = 12
+CHANNELS = 4
+SMALL = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
-    """What a view shows of one output: a value for each label.
+    """What a view shows of one output: a number for each name.
 
-    ``limits`` is the range that the values can take, None if unknown.
+    ``limits`` is the range that the numbers can take, None if unknown. ``series`` is (channel, step) where the output
+    is a series, ``truth`` what it should have been, in the shape of the series or of the numbers. ``widget`` is a
+    person's own view.
     """
 
-    labels: tuple[str, ...]
-    values: tuple[float, ...]
+    names: Sequence[str]
+    vector: Tensor
     caption: str
     limits: tuple[float, float] | None
+    series: Tensor | None = None
+    truth: Tensor | None = None
+    widget: ipywidgets.Widget | None = None
+    nameless: bool = False
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each number."""
+        return tuple(self.names)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """The numbers."""
+        return tuple(float(value) for value in self.vector.tolist())
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """The sequence to find in an output; ``steps`` is the length of the longest, 0 if unknown."""
+class Reader:
+    """How a model's outputs are to be read; raw unless ``loss`` or ``logits`` says what they mean."""
 
-    sequence: int
-    batch: int
-    lengths: Sequence[int]
-    batch_first: bool | None
+    loss: object = None
+    labels: Sequence[str] | None = None
+    answer: AnswerOf | None = None
+    vocabulary: Sequence[str] | None = None
+    targets: object = None
+    logits: bool = False
+
+    def read(
+        self,
+        output: object,
+        sequence: int,
+        batch: int,
+        *,
+        lengths: Sequence[int] = (),
+        batch_first: bool | None = None,
+    ) -> Reading | None:
+        """The answer for one sequence of a batch; None if the output holds no number.
+
+        A sequence of outputs is read at its last step, which ``lengths`` tells; ``batch_first`` tells the two axes
+        apart when there are as many steps as sequences.
+        """
+        if self.answer is not None:
+            return _own(self.answer, output, sequence)
+        found = first_tensor(output)
+        if isinstance(found, PackedSequence):
+            found, unpacked = pad_packed_sequence(found, batch_first=True)
+            lengths, batch_first = unpacked.tolist(), True
+        if found is None or found.numel() == 0 or found.is_complex():
+            return None
+        tensor, wanted = found.detach(), Wanted(sequence, batch, lengths, batch_first)
+        if self.vocabulary is not None:
+            return self._next_token(tensor, wanted)
+        return self._forecast(tensor, wanted) or self._numbers(tensor, wanted)
 
     @property
-    def steps(self) -> int:
-        return max(self.lengths, default=0)
+    def _meaning(self) -> Meaning | None:
+        loss = self.loss
+        while isinstance(loss, partial):
+            loss = loss.func
+        if isinstance(loss, nn.CrossEntropyLoss) or loss is functional.cross_entropy:
+            return "softmax"
+        if isinstance(loss, nn.BCEWithLogitsLoss) or loss is functional.binary_cross_entropy_with_logits:
+            return "sigmoid"
+        return "exp" if isinstance(loss, nn.NLLLoss) or loss is functional.nll_loss else None
 
-
-def read_answer(
-    output: object,
-    sequence: int,
-    batch: int,
-    *,
-    lengths: Sequence[int] = (),
-    batch_first: bool | None = None,
-    loss: object = None,
-    labels: Sequence[str] | None = None,
-    answer: AnswerOf | None = None,
-) -> Reading | None:
-    """Read the answer for one sequence of a batch; None if no tensor of the output surely has one.
-
-    Outputs are shown raw unless ``loss`` says that they are logits. A sequence of outputs is read at its last step,
-    which ``lengths`` tells; ``batch_first`` tells the two axes apart when there are as many steps as sequences.
-    """
-    if answer is not None:
-        return _own(answer(output))
-    found = first_tensor(output)
-    if isinstance(found, PackedSequence):
-        found, unpacked = pad_packed_sequence(found, batch_first=True)
-        lengths, batch_first = unpacked.tolist(), True
-    if found is None or found.numel() == 0:
-        return None
-    tensor, wanted = found.detach(), _Wanted(sequence, batch, lengths, batch_first)
-    names = None if labels is None else list(labels)
-    while isinstance(loss, partial):
-        loss = loss.func
-    classes = isinstance(loss, nn.CrossEntropyLoss) or loss is functional.cross_entropy
-    binary = isinstance(loss, nn.BCEWithLogitsLoss) or loss is functional.binary_cross_entropy_with_logits
-    per_step = binary and wanted.steps > 1 and (names is None or len(names) != wanted.steps)
-    own = _class_logits(tensor, wanted) if classes else _outputs(tensor, wanted, per_step=per_step)
-    if own is None:
-        return None
-    vector, where = own
-    if classes:
-        chances = torch.softmax(vector.float(), dim=0)
-        return _probabilities(chances, names, "probability (softmax of the output)" + where)
-    if binary:
-        if names is not None and len(names) == 2 and vector.numel() == 1:
+    def _numbers(self, tensor: Tensor, wanted: Wanted) -> Reading | None:
+        names = None if self.labels is None else list(self.labels)
+        meaning = self._meaning
+        classes = meaning in ("softmax", "exp")
+        per_step = meaning == "sigmoid" and wanted.steps > 1 and (names is None or len(names) != wanted.steps)
+        own = class_scores(tensor, wanted) if classes else last_outputs(tensor, wanted, per_step=per_step)
+        if own is None:
+            return _whole(tensor) if tensor.dim() else None
+        vector, where = own
+        if meaning is None and self.logits:
+            meaning = "softmax" if vector.numel() > 1 else "sigmoid"
+        if meaning is None:
+            if names is not None and len(names) != vector.numel():
+                names = None
+            return _reading(vector, names, "raw output" + where, None)
+        if meaning == "sigmoid" and names is not None and len(names) == 2 and vector.numel() == 1:
             names = names[1:]
-        return _probabilities(torch.sigmoid(vector.float()), names, "probability (sigmoid of the output)" + where)
-    if names is not None and len(names) != vector.numel():
-        names = None
-    return _reading(vector, names, "raw output" + where, None)
+        if names is not None and len(names) != vector.numel():
+            raise ValueError(f"labels has {len(names)} names, but the model's output has {vector.numel()} classes")
+        return _reading(_chances(vector, meaning), names, f"probability ({meaning} of the output){where}", (0.0, 1.0))
+
+    def _next_token(self, tensor: Tensor, wanted: Wanted) -> Reading | None:
+        names = self.vocabulary
+        assert names is not None
+        by_class = tensor.dim() > 2 and tensor.size(-1) != len(names) and tensor.size(1) == len(names)
+        own = class_scores(tensor, wanted) if by_class else last_outputs(tensor, wanted, per_step=False)
+        if own is None or own[0].numel() != len(names):
+            found = "of another shape" if own is None else f"with {own[0].numel()} numbers for one step"
+            raise ValueError(f"vocabulary has {len(names)} tokens, but the model's output is {found}")
+        vector, where = own
+        meaning = "softmax" if self.logits else self._meaning
+        if meaning is not None:
+            words = f"probability ({meaning} of the output)"
+            return Reading(names, _chances(vector, meaning), f"next token, {words}{where}", (0.0, 1.0))
+        if bool((vector >= 0).all()) and abs(float(vector.sum()) - 1) < 1e-3:
+            return Reading(names, vector, f"next token, probability (the output){where}", (0.0, 1.0))
+        return Reading(names, vector, f"next token, raw output{where}", None)
+
+    def _forecast(self, tensor: Tensor, wanted: Wanted) -> Reading | None:
+        """A number or a series with its truth; None where the targets are of no such kind."""
+        targets = self.targets
+        numbers = isinstance(targets, Tensor) and targets.is_floating_point() and tensor.is_floating_point()
+        if not numbers or self._meaning is not None or self.logits or self.labels is not None:
+            return None
+        assert isinstance(targets, Tensor)
+        series, truth = (own_series(of, wanted) for of in (tensor, targets.detach()))
+        if series is None or truth is None or series.numel() != truth.numel():
+            return None
+        truth = truth.reshape(series.shape).to(series)
+        if series.size(1) < 3:
+            reading = _reading(series.reshape(-1), None, "raw output, with the truth", None)
+            return None if reading.nameless else replace(reading, truth=truth.reshape(-1))
+        error = (series - truth).square().mean().sqrt().reshape(1)
+        channels = series.size(0)
+        caption = "forecast and truth" + (f", {CHANNELS} of {channels} channels" if channels > CHANNELS else "")
+        return Reading(("error (RMS)",), error, caption, None, series[:CHANNELS], truth[:CHANNELS])
 
 
 def headline(before: Reading, after: Reading, picked: int) -> str:
     """The line that says what changed, such as ``P(positive)  0.07 → 0.61``."""
-    label = before.labels[picked]
+    label = before.names[picked]
     name = f"P({label})" if before.limits == (0.0, 1.0) else label
-    old, new = before.values[picked], after.values[picked]
-    digits = next((digits for digits in (2, 3, 4) if f"{old:.{digits}f}" != f"{new:.{digits}f}"), 2)
+    old, new = float(before.vector[picked]), float(after.vector[picked])
+    few = 3 if before.limits == (0.0, 1.0) and max(old, new) < SMALL else 2
+    digits = next((digits for digits in range(few, 5) if f"{old:.{digits}f}" != f"{new:.{digits}f}"), few)
     return f"{name}  {_figure(old, digits)} → {_figure(new, digits)}"
 
 
 def picked_label(before: Reading, after: Reading) -> int:
     """The label to tell of: the second of two classes, otherwise the one that moved most, or the highest."""
-    if len(before.values) == 2 and before.limits == (0.0, 1.0):
+    if len(before.names) == 2 and before.limits == (0.0, 1.0):
         return 1
-    moved = [abs(new - old) for old, new in zip(before.values, after.values, strict=True)]
-    if max(moved, default=0) > 0:
-        return moved.index(max(moved))
-    return before.values.index(max(before.values))
+    moved = torch.nan_to_num((after.vector - before.vector).abs(), nan=0.0)
+    return int((moved if float(moved.max()) > 0 else before.vector).argmax())
+
+
+def comparable(readings: tuple[Reading, Reading] | None) -> bool:
+    """Whether before and after have numbers of the same names."""
+    return readings is not None and 0 < len(readings[0].names) == len(readings[1].names)
 
 
 def shortened(before: Reading, after: Reading) -> tuple[Reading, Reading]:
     """At most :data:`SHOWN` labels: the highest before and after."""
-    if len(before.labels) <= SHOWN:
+    count = len(before.names)
+    if count <= SHOWN:
         return before, after
-    half = SHOWN // 2
-    ranked = [sorted(range(len(r.values)), key=lambda k, r=r: -r.values[k]) for r in (before, after)]  # type: ignore[misc]
-    kept = list(dict.fromkeys([*ranked[0][:half], *ranked[1]]))[:SHOWN]
-    kept.sort(key=lambda k: -before.values[k])
-    caption = f"{before.caption}, {len(kept)} of {len(before.labels)}"
+    ranked = [
+        torch.nan_to_num(reading.vector, nan=-torch.inf).topk(SHOWN).indices.tolist() for reading in (before, after)
+    ]
+    kept = list(dict.fromkeys([*ranked[0][: SHOWN // 2], *ranked[1]]))[:SHOWN]
+    kept.sort(key=lambda place: -float(before.vector[place]))
+    caption = f"{before.caption}, {len(kept)} of {count:,}"
+    one, other = (
+        replace(reading, names=[reading.names[place] for place in kept], vector=reading.vector[kept], caption=caption)
+        for reading in (before, after)
+    )
+    return one, other
 
-    def cut(reading: Reading) -> Reading:
-        return Reading(
-            tuple(reading.labels[k] for k in kept), tuple(reading.values[k] for k in kept), caption, reading.limits
-        )
 
-    return cut(before), cut(after)
+def wants_sequence(answer: Callable[..., object]) -> bool:
+    """Whether a person's ``answer`` takes the sequence on show as its second argument."""
+    try:
+        parameters = inspect.signature(answer).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    needed = [one for one in parameters if one.kind in positional and one.default is inspect.Parameter.empty]
+    return len(needed) == 2
 
 
-def _own(given: float | Mapping[str, float]) -> Reading:
+def _own(answer: AnswerOf, output: object, sequence: int) -> Reading:
+    given = answer(output, sequence) if wants_sequence(answer) else answer(output)
+    if isinstance(given, ipywidgets.Widget):
+        return Reading((), torch.empty(0), "", None, widget=given)
     if isinstance(given, Mapping):
-        return Reading(tuple(map(str, given)), tuple(float(value) for value in given.values()), "answer", None)
-    return Reading(("answer",), (float(given),), "answer", None)
+        numbers = torch.tensor([float(value) for value in given.values()], dtype=torch.float64)
+        return Reading(tuple(map(str, given)), numbers, "answer", None)
+    try:
+        number = float(given)
+    except (TypeError, ValueError):
+        found = f"{given!r:.60} of type {type(given).__name__}"
+        raise TypeError(f"answer must return a number, numbers by name, or a widget, got {found}") from None
+    return Reading(("answer",), torch.tensor([number], dtype=torch.float64), "answer", None)
 
 
-def _class_logits(tensor: Tensor, wanted: _Wanted) -> tuple[Tensor, str] | None:
-    """Logits as cross entropy takes them: (class), (N, class) or (N, class, position...)."""
-    batch, steps = wanted.batch, wanted.steps
-    if tensor.dim() < 2:
-        return (tensor.reshape(-1), "") if batch == 1 else None
-    first = tensor.size(0) == batch
-    third = tensor.dim() > 2 and tensor.size(2) == batch and tensor.size(0) == steps
-    if batch > 1 and (first == third and not (first and wanted.batch_first)):
-        return None
-    if first:
-        own = tensor[wanted.sequence].movedim(0, -1)
-    else:
-        own = (tensor.select(2, wanted.sequence) if third else tensor).movedim(1, -1)
-    return _at_last_step(own, range(own.dim() - 1), wanted)
+def _whole(tensor: Tensor) -> Reading:
+    shape = " × ".join(map(str, tensor.shape))
+    caption = f"raw output, all of it ({shape}): which part is this sequence's cannot be told"
+    return _reading(tensor.reshape(-1), None, caption, None)
 
 
-def _outputs(tensor: Tensor, wanted: _Wanted, *, per_step: bool) -> tuple[Tensor, str] | None:
-    """Outputs of any other shape; ``per_step`` if a vector as long as the sequence has a number for each step."""
-    axis = _batch_axis(tensor, wanted)
-    if axis is None and wanted.batch > 1:
-        return None
-    own = tensor if axis is None else tensor.select(axis, wanted.sequence)
-    if axis == 1:
-        return _at_last_step(own, range(1), wanted)
-    return _at_last_step(own, range(own.dim() if own.dim() > 1 or per_step else 0), wanted)
+def _chances(vector: Tensor, meaning: Meaning) -> Tensor:
+    return {
+        "softmax": lambda: torch.softmax(vector.float(), dim=0),
+        "sigmoid": lambda: torch.sigmoid(vector.float()),
+        "exp": lambda: vector.float().exp(),
+    }[meaning]()
 
 
-def _batch_axis(tensor: Tensor, wanted: _Wanted) -> int | None:
-    batch, steps = wanted.batch, wanted.steps
-    first = tensor.dim() > 0 and tensor.size(0) == batch
-    # Time or layers may come before the batch, but of two axes the first is time or the batch.
-    second = tensor.dim() > 1 and tensor.size(1) == batch and (tensor.dim() > 2 or tensor.size(0) == steps)
-    if not (first and second) or batch == 1:
-        return 0 if first else 1 if second else None
-    if steps not in {0, batch} or wanted.batch_first is None:
-        return None
-    if wanted.batch_first:
-        return 0
-    # A square of two axes may as well be (sequence, class) after a time-first layer.
-    return 1 if tensor.dim() > 2 else None
-
-
-def _at_last_step(own: Tensor, may_be_time: range, wanted: _Wanted) -> tuple[Tensor, str]:
-    """The vector along the last axis that is left: the sequence's own last step, the last of any other axis."""
-    where = ""
-    time = next((axis for axis in may_be_time if own.size(axis) == wanted.steps), None)
-    if time is not None:
-        own, where = own.select(time, wanted.lengths[wanted.sequence] - 1), ", last step"
-    while own.dim() > 1:
-        own, where = own[-1], where or (", last position" if wanted.lengths else ", last step")
-    return own.reshape(-1), where
-
-
-def _probabilities(chances: Tensor, names: list[str] | None, caption: str) -> Reading:
-    if names is not None and len(names) != chances.numel():
-        raise ValueError(f"labels has {len(names)} names, but the model's output has {chances.numel()} classes")
-    return _reading(chances, names, caption, (0.0, 1.0))
-
-
-def _reading(vector: Tensor, names: list[str] | None, caption: str, limits: tuple[float, float] | None) -> Reading:
-    values = tuple(float(value) for value in vector.tolist())
-    if names is None:
-        names = ["output"] if len(values) == 1 else [str(index) for index in range(len(values))]
-    return Reading(tuple(names), values, caption, limits)
+def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: tuple[float, float] | None) -> Reading:
+    vector = vector if vector.is_floating_point() else vector.double()
+    if names is not None:
+        return Reading(tuple(names), vector, caption, limits)
+    count = vector.numel()
+    named: Sequence[str] = ["output"] if count == 1 else [str(index) for index in range(count)]
+    return Reading(named, vector, caption, limits, nameless=limits is None and count > NAMELESS)
 
 
 def _figure(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.4g}"
+    text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.4g}"
+    return text.replace("-", "−").replace("inf", "∞").replace("nan", "NaN")
+
+
+def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
+    """:meth:`Reader.read` with the reader's fields and its arguments together."""
+    asked = {name: keywords.pop(name) for name in ("lengths", "batch_first") if name in keywords}
+    return Reader(**keywords).read(output, sequence, batch, **asked)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnnwidget.cells import Family
 from rnnwidget.recording import LayerRecording
 from rnnwidget.recording.modules import Layer, RecurrentModule
-from rnnwidget.widgets.answers import Reading, headline, picked_label, shortened
-from rnnwidget.widgets.dials import describe, panel_rows
+from rnnwidget.widgets.answer_frame import answer_frame
+from rnnwidget.widgets.answers import Reading
+from rnnwidget.widgets.before_cells import BeforeCells
+from rnnwidget.widgets.described import describe
+from rnnwidget.widgets.dials import panel_rows
 from rnnwidget.widgets.heatmap import heatmap_and_margin, signed
 from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
+from rnnwidget.widgets.regions import edited_regions
 from rnnwidget.widgets.wire import Frame, float_bytes, int_bytes
 
 __all__ = ["Frame", "Shown", "layer_label", "model_frame", "picture_frame"]
@@ -61,19 +65,19 @@ def picture_frame(
     picture: Picture,
     shown: Shown,
     orders: RowOrders,
+    befores: BeforeCells,
     readings: tuple[Reading, Reading] | None,
 ) -> Frame:
     """What a picture adds to :func:`model_frame`."""
-    before, after = picture.baseline_recording[shown.layer], picture.recording[shown.layer]
+    after = picture.recording[shown.layer]
     layer = next(layer for module in modules for layer in module.layers if layer.name == shown.layer)
     steps = int(after.lengths[shown.sequence])
     width = after[shown.site].size(-1)
     order = orders.order(picture.baseline_recording, shown.layer, width)
     pinned = shown.units[-1] if shown.units else orders.liveliest(picture.baseline_recording, shown.layer)
-    map_before = before[shown.site][:steps, shown.sequence].float().cpu() if picture.edited else None
-    map_after = after[shown.site][:steps, shown.sequence].float().cpu()
-    heatmap, margin, truncated = heatmap_and_margin(layer, shown.site, order, map_after, map_before)
-    edited_units = _edited_units(picture, layer, width)
+    values = picture.after(layer.name, shown.site, shown.sequence)
+    before = befores.of(picture, layer, shown.site, shown.sequence, order)
+    heatmap, margin, truncated = heatmap_and_margin(layer, shown.site, order, values, before)
     return {
         "state": "filled",
         "hint": "",
@@ -91,11 +95,11 @@ def picture_frame(
         "order": int_bytes(order),
         "heatmap": heatmap,
         "margin": margin,
-        "edited_units": int_bytes(torch.tensor(edited_units, dtype=torch.int64)),
+        "edited": edited_regions(picture.edits, layer, width, steps, shown.sequence),
         "residual": _residual(after),
-        "trace": _trace(layer, before if picture.edited else None, after, pinned, shown.sequence, steps),
+        "trace": _trace(layer, picture, pinned, shown.sequence),
         **_gradient(picture, after, shown.sequence),
-        "answer": _answer(readings, edited=picture.edited),
+        "answer": answer_frame(readings, edited=picture.edited),
         "panel": panel_rows(layer.family, [edit for edit in picture.edits if edit.layer in (None, layer.name)]),
         "edits": [describe(edit) for edit in picture.edits],
         "truncated": truncated,
@@ -144,14 +148,6 @@ def _site_entry(family: Family, site: str) -> Frame:
     }
 
 
-def _edited_units(picture: Picture, layer: Layer, width: int) -> list[int]:
-    found: set[int] = set()
-    for edit in picture.edits:
-        if edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity:
-            found |= set(range(width) if edit.units is None else edit.units)
-    return sorted(unit for unit in found if unit < width)
-
-
 def _residual(layer: LayerRecording) -> Frame:
     error = layer.replay_error
     if math.isnan(error):
@@ -160,18 +156,22 @@ def _residual(layer: LayerRecording) -> Frame:
     return {"text": f"{error:.0e}", "ok": error <= tolerance}
 
 
-def _trace(
-    layer: Layer, before: LayerRecording | None, after: LayerRecording, unit: int, sequence: int, steps: int
-) -> Frame:
+def _trace(layer: Layer, picture: Picture, unit: int, sequence: int) -> Frame:
+    before = picture.baseline_recording[layer.name] if picture.edited else None
+    after, steps = picture.recording[layer.name], picture.steps(layer.name, sequence)
     series: dict[str, Frame] = {}
     previous: dict[str, bytes] = {}
+
+    def pair(name: str, of: Callable[[LayerRecording], Tensor]) -> None:
+        ghost = None
+        if before is not None:
+            own = of(before)[: int(before.lengths[sequence]), sequence, unit].float().cpu()
+            ghost = float_bytes(picture.aligned(own, sequence, steps))
+        series[name] = {"after": float_bytes(of(after)[:steps, sequence, unit]), "before": ghost}
+
     for site in layer.family.sites:
-        if unit >= after[site].size(-1):
-            continue
-        series[site] = {
-            "after": float_bytes(after[site][:steps, sequence, unit]),
-            "before": None if before is None else float_bytes(before[site][:steps, sequence, unit]),
-        }
+        if unit < after[site].size(-1):
+            pair(site, lambda run, site=site: run[site])  # type: ignore[misc]
     for state in layer.family.states:
         if unit < after[state].size(-1):
             values = after[state][:steps, sequence, unit].float().cpu()
@@ -179,10 +179,7 @@ def _trace(
             came = torch.cat([values[1:], start]) if layer.reverse else torch.cat([start, values[:-1]])
             previous[state] = float_bytes(came[:steps])
     if layer.family.name == "rnn":
-        series["preactivation"] = {
-            "after": float_bytes(after.preactivation("hidden")[:steps, sequence, unit]),
-            "before": None if before is None else float_bytes(before.preactivation("hidden")[:steps, sequence, unit]),
-        }
+        pair("preactivation", lambda run: run.preactivation("hidden"))
     return {"unit": unit, "series": series, "previous": previous}
 
 
@@ -213,25 +210,3 @@ def _channels(
         return None
     names = [f"input {channel}" for channel in range(inputs.size(-1))] if inputs.size(-1) > 1 else ["input"]
     return {"names": names, "data": float_bytes(inputs[:steps, sequence].T)}
-
-
-def _answer(readings: tuple[Reading, Reading] | None, *, edited: bool) -> Frame | None:
-    if readings is None:
-        return None
-    before, after = readings
-    picked = picked_label(before, after)
-    label = before.labels[picked]
-    line = headline(before, after, picked)
-    if not edited:
-        line = line.rsplit(" → ", 1)[0]
-    before, after = shortened(before, after)
-    return {
-        "caption": before.caption,
-        "labels": list(before.labels),
-        "before": float_bytes(torch.tensor(before.values)),
-        "after": float_bytes(torch.tensor(after.values)),
-        "range": None if before.limits is None else list(before.limits),
-        "edited": edited,
-        "picked": before.labels.index(label) if label in before.labels else 0,
-        "headline": line,
-    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,13 +22,24 @@ def signed(family: Family, site: str) -> bool:
     return family.activations.get(site) != "sigmoid"
 
 
+@dataclass(frozen=True)
+class Before:
+    """What a heatmap shows of the run before: the version of its cells, bars over all of its steps, its largest size.
+
+    The cells themselves go to the page once, see :class:`~rnnwidget.widgets.before_cells.BeforeCells`.
+    """
+
+    version: int
+    bars: bytes
+    largest: float
+
+
 def heatmap_and_margin(
-    layer: Layer, site: str, order: Tensor, after: Tensor, before: Tensor | None
+    layer: Layer, site: str, order: Tensor, after: Tensor, before: Before | None
 ) -> tuple[Frame, Frame, str]:
-    """Cells and bars in display order, and a note where cells are means; ``after`` and ``before`` are (time, unit)."""
+    """Cells and bars in display order, and a note where cells are means; ``after`` is (time, unit)."""
     rows_after = after.T[order]
     cells = pooled(rows_after, ROWS, COLUMNS)
-    cells_before = None if before is None else pooled(before.T[order], ROWS, COLUMNS)
     both_signs = signed(layer.family, site)
     limits = _limits(after, before) if both_signs else [0.0, 1.0]
     heatmap: Frame = {
@@ -39,14 +52,14 @@ def heatmap_and_margin(
         "data": float_bytes(cells.mean),
         "low": None if cells.exact else float_bytes(cells.low),
         "high": None if cells.exact else float_bytes(cells.high),
-        "before": None if cells_before is None else float_bytes(cells_before.mean),
+        "before": None if before is None else before.version,
     }
-    bars = _margin(after, order, signed=both_signs)
+    bars = row_bars(after, order, signed=both_signs)
     letter = layer.family.letters[site]
     margin: Frame = {
         "label": f"mean |{letter}|" if both_signs else f"{letter} > 0.9",
         "values": float_bytes(bars),
-        "before": None if before is None else float_bytes(_margin(before, order, signed=both_signs)),
+        "before": None if before is None else before.bars,
         "limits": [0.0, limits[1]] if both_signs else [0.0, 1.0],
     }
     notes = []
@@ -57,7 +70,7 @@ def heatmap_and_margin(
     return heatmap, margin, f"means of {' and '.join(notes)}" if notes else ""
 
 
-def _margin(values: Tensor, order: Tensor, *, signed: bool) -> Tensor:
+def row_bars(values: Tensor, order: Tensor, *, signed: bool) -> Tensor:
     """One number a row; NaN where a unit of the row has a value that is not finite."""
     bars = values.abs().mean(dim=0) if signed else (values > 0.9).float().mean(dim=0)
     odd = ~torch.isfinite(values).all(dim=0)
@@ -65,13 +78,26 @@ def _margin(values: Tensor, order: Tensor, *, signed: bool) -> Tensor:
     return means.masked_fill(odd_share > 0, torch.nan)
 
 
-def _limits(after: Tensor, before: Tensor | None) -> list[float]:
+def _limits(after: Tensor, before: Before | None) -> list[float]:
     """Symmetric limits on a round number, so that they stay put while values drift."""
-    everything = after if before is None else torch.cat([after, before])
-    finite = everything[torch.isfinite(everything)].abs()
-    top = float(finite.max()) if finite.numel() else 1.0
-    if top == 0:
-        return [-1.0, 1.0]
-    power = 10.0 ** math.floor(math.log10(top))
-    limit = next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-6))
+    limit = round_limit(max(largest(after), 0.0 if before is None else before.largest))
     return [-limit, limit]
+
+
+def largest(values: Tensor) -> float:
+    """The largest finite size; 0 where there is none."""
+    if values.numel() == 0:
+        return 0.0
+    low, high = (float(bound) for bound in torch.aminmax(values))
+    if math.isfinite(low) and math.isfinite(high):
+        return max(-low, high)
+    finite = values[torch.isfinite(values)].abs()
+    return float(finite.max()) if finite.numel() else 0.0
+
+
+def round_limit(largest: float, factors: Sequence[float] = (1, 2, 5)) -> float:
+    """The next of 1, 2, 5 × 10ⁿ, or of other ``factors``, that is not below; 1 for zero."""
+    if largest == 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(step * power for step in (*factors, 10) if step * power >= largest * (1 - 1e-6))

@@ -10,23 +10,28 @@ from typing import Any
 import traitlets
 from torch import Tensor, nn
 
-from rnnwidget.editing import Edit
-from rnnwidget.editing.targets import check_batch, validated
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
 from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording
-from rnnwidget.widgets.answers import AnswerOf, Reading, read_answer
-from rnnwidget.widgets.dials import dials_of, with_dials
+from rnnwidget.widgets.answer_lane import LONG_PAUSE
+from rnnwidget.widgets.answers import AnswerOf, Reader, Reading, comparable
+from rnnwidget.widgets.before_cells import BeforeCells
+from rnnwidget.widgets.change_views import ChangeViews
+from rnnwidget.widgets.dial_tracks import DialTracks
 from rnnwidget.widgets.frame import Shown, layer_label, model_frame, picture_frame
+from rnnwidget.widgets.input_edits import Encode, InputEdits
 from rnnwidget.widgets.page import Contents, Page
+from rnnwidget.widgets.panel import Panel
 from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
 from rnnwidget.widgets.probe import Probe
-from rnnwidget.widgets.tokens import check_tokens, token_lists
+from rnnwidget.widgets.ripple import Ripple
+from rnnwidget.widgets.steering import Steering
+from rnnwidget.widgets.tokens import check_tokens
 
 _log = logging.getLogger(__name__)
 
 
-class RNNInspector(traitlets.HasTraits):
+class RNNInspector(Steering):
     """Shows a model's recurrent layers and re-runs it, edited, on a copy. The model stays as it was.
 
     ``RNNInspector(model)`` attaches: the next ``model(x)``, on any thread, fills the view. With ``inputs`` it fills at
@@ -40,12 +45,19 @@ class RNNInspector(traitlets.HasTraits):
         What to call the model on.
     tokens
         The text of each step: a list of strings for each sequence, or one list for one sequence.
+    encode
+        ``encode(tokens)`` returns what to call the model on; with it, words can be retyped in the view.
     targets, loss
         ``loss(output, targets)``, or ``loss(output)`` without targets, shows gradients and says what the output means.
     labels
         Names of the classes.
+    vocabulary
+        Names of the tokens that a language model gives a number each: its answer is the next token.
+    logits
+        Whether the outputs are logits: they are shown as probabilities, as they are with a loss that says so.
     answer
-        ``answer(output)`` returns the number, or the numbers by name, to show as the model's answer.
+        ``answer(output)``, or ``answer(output, sequence)``, returns the number, the numbers by name, or the widget to
+        show as the model's answer.
 
     Raises
     ------
@@ -64,13 +76,6 @@ class RNNInspector(traitlets.HasTraits):
     >>> inspector.close()
     """
 
-    layer = traitlets.Unicode(help="The layer on show, by name.")
-    sequence = traitlets.Int(0, help="The sequence on show, by its place in the batch.")
-    site = traitlets.Unicode("hidden", help="The gate or state that the heatmap shows.")
-    units = traitlets.List(traitlets.Int(), help="The selected units; the last one's trace is shown.")
-    steps = traitlets.Any(None, allow_none=True, help="The brushed steps (start, stop), or None.")
-    edits = traitlets.List(traitlets.Instance(Edit), help="The edits in force; the sliders set them and follow them.")
-
     def __init__(
         self,
         model: nn.Module,
@@ -81,14 +86,16 @@ class RNNInspector(traitlets.HasTraits):
         loss: Callable[..., Tensor] | None = None,
         labels: Sequence[str] | None = None,
         answer: AnswerOf | None = None,
+        vocabulary: Sequence[str] | None = None,
+        logits: bool = False,
+        encode: Encode | None = None,
     ) -> None:
         self._modules = recurrent_modules(model)
         self._layers: dict[str, Layer] = {layer.name: layer for module in self._modules for layer in module.layers}
-        self._tokens = token_lists(tokens)
-        self._loss, self._labels, self._answer = loss, labels, answer
+        self._writing, self._vocabulary = InputEdits(tokens, encode), vocabulary
         self._lock = threading.RLock()
         self._model_frame = model_frame(model, self._modules)
-        self._orders = RowOrders()
+        self._orders, self._befores = RowOrders(), BeforeCells()
         self._probe = Probe(model, loss, targets)
         self._picture: Picture | None = None
         self._capture: ModelCapture | None = None
@@ -100,9 +107,33 @@ class RNNInspector(traitlets.HasTraits):
                 raise ValueError(f"{type(model).__name__} did not call its recurrent modules on these inputs")
             if self._picture.batch == 0:
                 raise ValueError("inputs hold no sequence: the model read a batch of size 0")
-            check_tokens(self._tokens, self._picture.recording)
+            check_tokens(self._writing.original.words, self._picture.recording)
+            self._writing.begin(inputs)
         super().__init__(layer=next(iter(self._picture.recording.layers if self._picture else self._layers)))
         self._page = Page(self._contents, layer=self.layer, site=self.site)
+        self._changes = ChangeViews(
+            str(self._model_frame["title"]),
+            self._probe.twin,
+            self._modules,
+            self._orders,
+            Reader(loss, labels, answer, vocabulary, targets, logits),
+            self._page.score,
+            self._lock,
+            now=lambda: None if self._picture is None else (self._picture, self._shown()),
+            wanted=lambda: not self._closed and self._page.watched and self._probe.may_ask,
+            pause=LONG_PAUSE if inputs is None else None,
+        )
+        families = {name: layer.family for name, layer in self._layers.items()}
+        self._panel = Panel(self, self._page.score, families)
+        self._tracks = DialTracks(
+            self._panel,
+            self._probe,
+            self._page.score,
+            self._lock,
+            readings=self._numbers,
+            read=self._read,
+            wanted=lambda: not self._closed and self._page.watched,
+        )
         self._wire()
         self._say_ready() if self._picture else self._page.say("waiting")
         if inputs is None:
@@ -128,12 +159,21 @@ class RNNInspector(traitlets.HasTraits):
         """The model's output without edits."""
         return None if self._picture is None else self._picture.baseline_output
 
+    def ripple(self) -> Ripple:
+        """Where a change travels, as a widget to show in a cell of its own: it follows this inspector.
+
+        Every layer stands on one time axis, after − before on one colour scale, the answer above.
+        """
+        return self._changes.ripple()
+
     def close(self) -> None:
         """Take every hook off the model and close the widgets."""
+        self._tracks.give_up()
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+            self._changes.close()
             if self._capture is not None:
                 self._capture.close()
             self._page.close()
@@ -158,54 +198,6 @@ class RNNInspector(traitlets.HasTraits):
             data["text/plain"] = repr(self)
         return bundle
 
-    @traitlets.validate("layer")
-    def _valid_layer(self, proposal: Any) -> str:
-        name: str = proposal["value"]
-        known = self._layers if self._picture is None else self._picture.recording.layers
-        if name not in known:
-            raise KeyError(f"no layer {name!r}; {'called were' if self._picture else 'there are'} {', '.join(known)}")
-        return name
-
-    @traitlets.validate("sequence")
-    def _valid_sequence(self, proposal: Any) -> int:
-        sequence: int = proposal["value"]
-        count = 1 if self._picture is None else self._picture.batch
-        if not 0 <= sequence < count:
-            raise IndexError(f"no sequence {sequence}; there are sequences 0 to {count - 1}")
-        return sequence
-
-    @traitlets.validate("site")
-    def _valid_site(self, proposal: Any) -> str:
-        return self._layers[self.layer].family.site(proposal["value"])
-
-    @traitlets.validate("units")
-    def _valid_units(self, proposal: Any) -> list[int]:
-        layer = self._layers[self.layer]
-        width = layer.hidden_size or (self._picture.recording[layer.name].hidden.size(-1) if self._picture else 0)
-        outside = [unit for unit in proposal["value"] if not 0 <= unit < width]
-        if outside:
-            raise IndexError(f"units {outside} do not exist; layer {self.layer!r} has units 0 to {width - 1}")
-        return list(dict.fromkeys(proposal["value"]))
-
-    @traitlets.validate("steps")
-    def _valid_steps(self, proposal: Any) -> tuple[int, int] | None:
-        if proposal["value"] is None:
-            return None
-        try:
-            start, stop = (int(bound) for bound in proposal["value"])
-        except (TypeError, ValueError):
-            raise TypeError(f"steps must be (start, stop) or None, got {proposal['value']!r:.80}") from None
-        if not 0 <= start < stop:
-            raise IndexError(f"steps (start, stop) need 0 ≤ start < stop, got ({start}, {stop})")
-        return start, stop
-
-    @traitlets.validate("edits")
-    def _valid_edits(self, proposal: Any) -> list[Edit]:
-        edits = validated(proposal["value"], self._modules)
-        if self._picture is not None:
-            check_batch(edits, self._picture.batch)
-        return list(edits)
-
     def _wire(self) -> None:
         score = self._page.score
         for name in ("layer", "sequence", "site", "units"):
@@ -213,7 +205,8 @@ class RNNInspector(traitlets.HasTraits):
         score.observe(lambda change: setattr(self, "steps", change["new"]), names=["steps"])
         score.observe(self._on_request, names=["_request"])
         score.observe(self._on_scope, names=["scope"])
-        self.observe(lambda change: setattr(score, "steps", change["new"] and list(change["new"])), names=["steps"])
+        score.observe(self._on_view, names=["ripple"])
+        self.observe(self._on_steps, names=["steps"])
         self.observe(self._on_layer, names=["layer"])
         self.observe(self._on_view, names=["sequence", "site", "units"])
         self.observe(self._on_edits, names=["edits"])
@@ -226,8 +219,10 @@ class RNNInspector(traitlets.HasTraits):
         if not self._lock.acquire(blocking=False):
             return
         try:
-            check_tokens(self._tokens, captured.recording)
+            check_tokens(self._writing.original.words, captured.recording)
             self._picture = self._probe.take(captured, self.edits)
+            self._writing.begin(captured.arguments)
+            self._panel.forget_inputs()
             if self.layer not in captured.recording:
                 self.layer = captured.recording.layers[0]
             self.sequence = min(self.sequence, self._picture.batch - 1)
@@ -236,81 +231,17 @@ class RNNInspector(traitlets.HasTraits):
         finally:
             self._lock.release()
 
-    def _on_request(self, change: Any) -> None:
-        request = change["new"]
-        if not request:
-            return
-        serial = int(request["serial"])
-        self._newest = max(self._newest, serial)
-        with self._lock:
-            if serial < self._newest:
-                return
-            self._page.answers = serial
-            try:
-                edits = with_dials(self.edits, request)
-                if edits == self.edits:
-                    self._show()
-                else:
-                    self.edits = edits
-            except Exception as error:  # noqa: BLE001 - a user's model may raise anything
-                self._fail(error)
-
-    def _on_edits(self, change: Any) -> None:
-        with self._lock:
-            self._follow_edits()
-            if self._picture is not None:
-                try:
-                    self._picture = self._probe.edited(self.edits)
-                except Exception as error:
-                    self._fail(error)
-                    raise
-                self._say_ready()
-            self._show()
-
-    def _on_layer(self, change: Any) -> None:
-        with self._lock:
-            self.units = []
-            if self.site not in self._layers[self.layer].family.sites:
-                self.site = "hidden"
-            self._show()
-
-    def _on_view(self, change: Any) -> None:
-        with self._lock:
-            self._show()
-
-    def _on_scope(self, change: Any) -> None:
-        with self._lock:
-            self._page.show_dials(self.edits, self.layer, self.units)
-
-    def _follow_edits(self) -> None:
-        """Let the panel's scope and the selection follow edits that were set from Python."""
-        selected, this = self._page.scope
-        layer, units = self.layer if this else None, self.units if selected and self.units else None
-        if not self.edits or dials_of(self.edits, layer, units):
-            return
-        first = self.edits[0]
-        self.layer = first.layer or self.layer
-        if first.units is not None:
-            self.units = list(first.units)
-        covers_all = first.units is None and bool(self.units)
-        self._page.score.scope = {
-            "units": "all" if covers_all else "selected",
-            "layers": "all" if first.layer is None else "this",
-        }
-
-    def _show(self) -> None:
-        try:
-            self._page.show_dials(self.edits, self.layer, self.units)
-            self._page.publish()
-        except Exception as error:  # noqa: BLE001 - a person's own answer= may raise anything
-            self._fail(error)
+    def _shown(self) -> Shown:
+        return Shown(self.layer, self.sequence, self.site, self.units, self._writing.current.words)
 
     def _contents(self) -> Contents:
         picture = self._picture
         if picture is None:
             return Contents(self._model_frame, {})
-        shown = Shown(self.layer, self.sequence, self.site, self.units, self._tokens)
-        frame = picture_frame(self._modules, picture, shown, self._orders, self._readings(picture))
+        shown, readings = self._shown(), self._readings(picture)
+        frame = picture_frame(self._modules, picture, shown, self._orders, self._befores, readings)
+        frame |= self._changes.parts(picture, shown, readings)
+        frame["writing"] = self._written_frame(picture, self._vocabulary)
         norms = {}
         if picture.flow is not None:
             alone = len(self._modules) == 1
@@ -322,24 +253,19 @@ class RNNInspector(traitlets.HasTraits):
                 for layer in module.layers
                 if layer.name in picture.flow
             }
-        return Contents(self._model_frame | frame, norms)
+        own = self._changes.own_answers(picture, readings)
+        return Contents(self._model_frame | frame, norms, own, self._befores.wire)
 
     def _readings(self, picture: Picture) -> tuple[Reading, Reading] | None:
-        layer = picture.recording[picture.recording.layers[0]]
-        before, after = (
-            read_answer(
-                output,
-                self.sequence,
-                picture.batch,
-                lengths=layer.lengths.tolist(),
-                batch_first=layer.batch_first,
-                loss=self._loss,
-                labels=self._labels,
-                answer=self._answer,
-            )
-            for output in (picture.baseline_output, picture.output)
-        )
-        return None if before is None or after is None else (before, after)
+        return self._changes.readings(picture, self.sequence)
+
+    def _numbers(self) -> tuple[Reading, Reading] | None:
+        readings = None if self._picture is None else self._readings(self._picture)
+        return readings if comparable(readings) else None
+
+    def _read(self, output: object) -> Reading | None:
+        assert self._picture is not None
+        return self._changes.read(self._picture, self.sequence, output)
 
     def _say_ready(self) -> None:
         why = self._probe.twin.why_not_copied

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ipywidgets
 from torch import Tensor
 
-from rnnwidget.editing import Edit
-from rnnwidget.widgets.dials import dials_of
 from rnnwidget.widgets.frame import Frame
 from rnnwidget.widgets.gradient_figure import GradientFigure
 from rnnwidget.widgets.score import Score
@@ -24,6 +22,8 @@ class Contents:
 
     frame: Frame
     norms: Mapping[str, Tensor]
+    answers: Sequence[ipywidgets.Widget] = ()
+    before: Frame = field(default_factory=dict)
 
 
 class Page:
@@ -46,16 +46,15 @@ class Page:
         self.score.observe(self._on_drawn, names=["_drawn"])
 
     @property
-    def scope(self) -> tuple[bool, bool]:
-        """Whether the panel acts on the selected units only, and on the layer on show only."""
-        scope = self.score.scope
-        return scope.get("units") == "selected", scope.get("layers") == "this"
-
-    @property
     def stalled(self) -> bool:
         """Whether a page that once painted does not keep up, being hidden or gone."""
         drawn: int = self.score._drawn
         return bool(drawn) and self._version - drawn >= IN_FLIGHT
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody may be looking: it has been shown, and what shows it keeps up."""
+        return self._displayed and not self.stalled
 
     def display(self) -> None:
         """The page is about to be shown: from now on contents are sent."""
@@ -69,15 +68,12 @@ class Page:
                 return
             contents = self._make()
             self._version += 1
+            if contents.before and contents.before["version"] != self.score.before.get("version"):
+                self.score.before = contents.before
             self.score._frame = {"version": self._version, "answers": self.answers} | contents.frame
             # A figure that is on the page but hidden makes bqplot draw rectangles of negative width.
             drawn_norms = [self._figure.figure] if self._figure.show(contents.norms) else []
-            self.box.children = [self.score, *drawn_norms]
-
-    def show_dials(self, edits: Sequence[Edit], layer: str, units: Sequence[int]) -> None:
-        """Put the sliders where the edits of the panel's scope are."""
-        selected, this = self.scope
-        self.score.dials = dials_of(edits, layer if this else None, list(units) if selected and units else None)
+            self.box.children = [self.score, *contents.answers, *drawn_norms]
 
     def say(self, state: str, message: str = "") -> None:
         """Tell of success or failure; the last good picture stays."""

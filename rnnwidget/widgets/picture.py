@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rnnwidget.analysis import clustered_order
@@ -27,11 +28,51 @@ class Picture:
     edits: tuple[Edit, ...]
     flow: GradientFlow | None
     flow_message: str
+    same_steps: tuple[Tensor, ...] | None = None
+    """Where the input was changed: for each sequence the step before of every step after, −1 if there is none."""
+    inputs_before: object = None
+    inputs: object = None
+    told: tuple[str, ...] = ()
+    """What was changed of the input, in words."""
 
     @property
     def edited(self) -> bool:
         """Whether before and after are different runs."""
         return self.recording is not self.baseline_recording
+
+    def steps(self, layer: str, sequence: int) -> int:
+        """How many steps a layer made of one sequence, after the edits."""
+        return int(self.recording[layer].lengths[sequence])
+
+    def after(self, layer: str, site: str, sequence: int) -> Float[Tensor, "time unit"]:
+        """A gate or state of one sequence under the edits."""
+        return self.recording[layer][site][: self.steps(layer, sequence), sequence].float().cpu()
+
+    def before(self, layer: str, site: str, sequence: int) -> Float[Tensor, "time unit"]:
+        """The same without edits, at the steps of the run after; NaN at a step that the run before does not have."""
+        return self.aligned(self.whole_before(layer, site, sequence), sequence, self.steps(layer, sequence))
+
+    def whole_before(self, layer: str, site: str, sequence: int) -> Float[Tensor, "time unit"]:
+        """The same without edits, at the steps of its own."""
+        run = self.baseline_recording[layer]
+        return run[site][: int(run.lengths[sequence]), sequence].float().cpu()
+
+    def aligned(self, before: Float[Tensor, "before *rest"], sequence: int, steps: int) -> Float[Tensor, "after *rest"]:
+        """Values of the run before at the ``steps`` steps of the run after, NaN where it has none."""
+        if self.same_steps is None and before.size(0) == steps:
+            return before
+        same = torch.arange(steps)
+        if self.same_steps is not None and self.same_steps[sequence].numel() == steps:
+            same = self.same_steps[sequence]
+        here = (same >= 0) & (same < before.size(0))
+        found = before.new_full((steps, *before.shape[1:]), torch.nan)
+        found[here] = before[same[here]]
+        return found
+
+    def change(self, layer: str, site: str, sequence: int) -> Float[Tensor, "time unit"]:
+        """After − before; zero where nothing was edited."""
+        after = self.after(layer, site, sequence)
+        return after - self.before(layer, site, sequence) if self.edited else torch.zeros_like(after)
 
     @cached_property
     def batch(self) -> int:
@@ -45,11 +86,11 @@ class RowOrders:
     def __init__(self) -> None:
         self._recording: Recording | None = None
         self._orders: dict[tuple[str, int], Tensor] = {}
+        self._liveliest: dict[str, int] = {}
 
     def order(self, recording: Recording, layer: str, width: int) -> Tensor:
         """The unit of each display row."""
-        if recording is not self._recording:
-            self._recording, self._orders = recording, {}
+        self._begin(recording)
         if (layer, width) not in self._orders:
             of_layer = recording[layer]
             state = next(state for state in of_layer.states if of_layer[state].size(-1) == width)
@@ -58,9 +99,16 @@ class RowOrders:
 
     def liveliest(self, recording: Recording, layer: str) -> int:
         """The unit whose hidden state varies most."""
-        samples = _samples(recording[layer].hidden)
-        spread = torch.nan_to_num(samples.float().std(dim=0), nan=-1.0)
-        return int(spread.argmax()) if spread.numel() else 0
+        self._begin(recording)
+        if layer not in self._liveliest:
+            samples = _samples(recording[layer].hidden)
+            spread = torch.nan_to_num(samples.float().std(dim=0), nan=-1.0)
+            self._liveliest[layer] = int(spread.argmax()) if spread.numel() else 0
+        return self._liveliest[layer]
+
+    def _begin(self, recording: Recording) -> None:
+        if recording is not self._recording:
+            self._recording, self._orders, self._liveliest = recording, {}, {}
 
 
 def _samples(state: Tensor) -> Tensor:

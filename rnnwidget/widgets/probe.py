@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
+from rnnwidget.widgets.input_edits import Written, fitted, same_steps
 from rnnwidget.widgets.picture import Picture
 
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
@@ -26,47 +30,141 @@ class Probe:
         self.twin = Twin(model)
         self._loss, self._targets = loss, targets
         self._inputs: object = None
+        self._written: tuple[Written, Written] | None = None
         self._grad_enabled = True
-        self._baseline: tuple[object, Recording] | None = None
+        self._state: object = None
+        self._first: BeforeAndAfter | None = None
+        self._second: BeforeAndAfter | None = None
+        self._fillings = 0
+        self._attached = False
+        self._unedited: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        """Differs after another call or after a step of an optimiser."""
+        return self._fillings, self.twin.state
+
+    @property
+    def unedited(self) -> frozenset[Recording]:
+        """The recordings of runs without edits, as long as anybody holds them."""
+        return frozenset(self._unedited)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether runs that nobody asked for are harmless: a model that cannot be copied may be training."""
+        return not (self._attached and self.twin.why_not_copied)
 
     def fill(self, inputs: object) -> Picture:
         """Run on inputs that were asked for."""
-        self._inputs, self._grad_enabled = inputs, torch.is_grad_enabled()
-        self._baseline = self._run()
-        return self._picture(self._baseline, self._baseline, ())
+        self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
+        self._fillings += 1
+        self._first = self._second = None
+        baseline = self._runs()[0].baseline
+        return self._picture(baseline, baseline, ())
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
         """Start from a call of the user's own; unedited, it is shown as it was."""
-        self._inputs, self._grad_enabled, self._baseline = captured.arguments, captured.grad_enabled, None
+        self._inputs, self._written, self._grad_enabled = captured.arguments, None, captured.grad_enabled
+        self._first = self._second = None
+        self._fillings += 1
+        self._attached = True
         seen = (captured.output, captured.recording)
         return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
+
+    @property
+    def inputs(self) -> object:
+        """The input in force: the one that was changed, or the first."""
+        return self._inputs if self._written is None else self._written[1].inputs
+
+    def rewrite(self, before: Written, after: Written, edits: Sequence[Edit]) -> tuple[Picture, Written]:
+        """Run on another input, beside the first: the picture, and what was written with a word for every step."""
+        kept = self._written, self._second
+        self._written, self._second = None if after is before else (before, after), None
+        try:
+            picture = self.edited(edits)
+        except Exception:
+            self._written, self._second = kept
+            raise
+        self._fillings += 1
+        return picture, before if self._written is None else self._written[1]
 
     def edited(self, edits: Sequence[Edit]) -> Picture:
         """Run under ``edits``.
 
         Before and after must come through one kernel path: a call of the user's own is run again, once.
         """
-        if self._baseline is None:
-            self._baseline = self._run()
-        active = _active(edits)
-        if active is None:
-            return self._picture(self._baseline, self._baseline, edits)
+        active = [edit for edit in edits if not edit.identity]
         with torch.set_grad_enabled(self._grad_enabled):
-            before, after = BeforeAndAfter(self.twin, self._inputs, self._baseline).run(active.edits)
+            first, second = self._runs()
+            before = first.baseline
+            after = (second or first).baseline
+            if active:
+                before, after = (second or first).run(active)
+        if second is None:
+            return self._picture(before, after, edits)
+        return self._beside(first.baseline, after, edits)
+
+    def _runs(self) -> tuple[BeforeAndAfter, BeforeAndAfter | None]:
+        """The first input under edits, and the one that was written; run again once the weights have moved."""
+        state = self.twin.state
+        if state != self._state:
+            self._state, self._first, self._second = state, None, None
+        self._first = self._first or self._made(self._inputs)
+        if self._written is None:
+            self._second = None
+        else:
+            self._second = self._second or self._made(self.inputs)
+        return self._first, self._second
+
+    def _made(self, inputs: object) -> BeforeAndAfter:
+        with torch.set_grad_enabled(self._grad_enabled):
+            return BeforeAndAfter(self.twin, inputs)
+
+    def _beside(
+        self, before: tuple[object, Recording], after: tuple[object, Recording], edits: Sequence[Edit]
+    ) -> Picture:
+        """The first input without edits, and the one that was written with them."""
+        assert self._written is not None
+        sequences = [int(run[run.layers[0]].lengths.numel()) if run.layers else 0 for _, run in (before, after)]
+        if sequences[0] != sequences[1]:
+            raise ValueError(f"the input holds {sequences[1]} sequences, the picture has {sequences[0]}: keep as many")
+        self._written = (self._written[0], fitted(self._written[1], after[1]))
         return self._picture(before, after, edits)
 
-    def _run(self) -> tuple[object, Recording]:
+    def output(self, edits: Sequence[Edit]) -> object:
+        """What the model gives under ``edits``, and no picture of it."""
+        active = [edit for edit in edits if not edit.identity]
         with torch.set_grad_enabled(self._grad_enabled):
-            return self.twin.run(self._inputs)
+            first, second = self._runs()
+            runs = second or first
+            return runs.run(active)[1][0] if active else runs.baseline[0]
 
     def _picture(
         self, before: tuple[object, Recording], after: tuple[object, Recording], edits: Sequence[Edit]
     ) -> Picture:
-        flow: GradientFlow | None = None
+        flow, why = None, NO_LOSS
         if self._loss is not None:
-            _, recording = self.twin.run(self._inputs, editor=_active(edits), loss=self._loss_of)
-            flow = recording.gradient_flow()
-        return Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, "" if flow else NO_LOSS)
+            flow, why = self._flow(edits)
+        self._unedited.add(before[1])
+        picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why)
+        return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
+
+    def _flow(self, edits: Sequence[Edit]) -> tuple[GradientFlow | None, str]:
+        try:
+            first, second = self._runs()
+            _, recording = self.twin.run((second or first).x, editor=_active(edits), loss=self._loss_of)
+        except Exception as error:
+            if self._written is None:
+                raise
+            # Targets of the first input need not fit one of another length.
+            return None, f"no gradient for the changed input: {type(error).__name__}: {error}"
+        return recording.gradient_flow(), ""
+
+    def _changes(self, before: Recording, after: Recording) -> dict[str, Any]:
+        if self._written is None:
+            return {}
+        first, written = self._written
+        return {"same_steps": same_steps(first, written, before, after), "told": written.told}
 
     def _loss_of(self, output: object) -> Tensor:
         assert self._loss is not None

@@ -7,34 +7,46 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-_STATIC = Path(__file__).parent.parent / "static"
+STATIC = Path(__file__).parent.parent / "static"
 
 
 class Score(anywidget.AnyWidget):
     """One time axis with lanes for tokens, states, gradients and the answer, and a gate panel.
 
     ``_frame`` is one whole picture, so that data and shape never part; ``_drawn`` is the page's echo of the version
-    it has painted. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope: the latest
-    wins, and none is lost when messages are merged.
+    it has painted. ``before`` are the cells of the run before, which a frame names by their version: a drag leaves
+    them as they are. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope: the latest
+    wins, and none is lost when messages are merged. ``_track`` names the dial at which somebody is looking, and
+    ``_tracks`` are the answers along it, as they come. ``inherited`` is what wider edits already do in the
+    scope of the ``dials``.
     """
 
-    _esm = _STATIC / "score.js"
-    _css = _STATIC / "score.css"
+    _esm = STATIC / "score.js"
+    _css = STATIC / "score.css"
 
     # Python owns these; a host that echoes state back would send whole pictures to the kernel.
     _frame = traitlets.Dict().tag(sync=True, echo_update=False)
+    before = traitlets.Dict().tag(sync=True, echo_update=False)
+    lane = traitlets.Dict().tag(sync=True, echo_update=False)
     _status = traitlets.Dict().tag(sync=True, echo_update=False)
     dials = traitlets.Dict().tag(sync=True, echo_update=False)
+    inherited = traitlets.Dict().tag(sync=True, echo_update=False)
+    _tracks = traitlets.Dict().tag(sync=True, echo_update=False)
+    _history = traitlets.Dict({"position": 0, "length": 1}).tag(sync=True, echo_update=False)
+    _code = traitlets.Unicode("").tag(sync=True, echo_update=False)
 
-    _drawn = traitlets.Int(0).tag(sync=True)
-    _request = traitlets.Dict().tag(sync=True)
+    # The page owns these.
+    _drawn = traitlets.Int(0).tag(sync=True, echo_update=False)
+    _request = traitlets.Dict().tag(sync=True, echo_update=False)
+    _track = traitlets.Dict().tag(sync=True, echo_update=False)
 
+    ripple = traitlets.Unicode("").tag(sync=True)
     layer = traitlets.Unicode("").tag(sync=True)
     sequence = traitlets.Int(0).tag(sync=True)
     site = traitlets.Unicode("hidden").tag(sync=True)
     units = traitlets.List(traitlets.Int()).tag(sync=True)
     steps = traitlets.List(traitlets.Int(), default_value=None, allow_none=True).tag(sync=True)
-    scope = traitlets.Dict({"units": "selected", "layers": "this"}).tag(sync=True)
+    scope = traitlets.Dict({"units": "selected", "layers": "this", "steps": "brushed"}).tag(sync=True)
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)

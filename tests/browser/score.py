@@ -31,7 +31,7 @@ class Score:
         self.notebook, self.root = notebook, root
         self.page = notebook.page
         self.heatmap = root.locator(".rnnwidget-heatmap canvas[role=img]")
-        self.colour_bar = root.locator(".rnnwidget-colorbar canvas")
+        self.colour_bar = root.locator(".rnnwidget-legend .rnnwidget-colorbar canvas")
         self.readout = root.locator(".rnnwidget-readout-line")
         self.spoken = root.locator(".rnnwidget-live")
         self.headline = root.locator(".rnnwidget-answer-headline")
@@ -58,16 +58,17 @@ class Score:
             before = now
 
     def rest(self) -> None:
-        """No edits, nothing selected, the first layer, sequence and site, every dial a shift."""
+        """No edits, nothing selected, the first layer, sequence and site, every dial of its usual kind."""
         self.tell(
             "inspector.edits = []; inspector.units = []; inspector.sequence = 0; inspector.steps = None\n"
             "inspector.layer = inspector.recording.layers[0]; inspector.site = 'hidden'\n"
-            "score_widget().scope = {'units': 'selected', 'layers': 'this'}"
+            "score_widget().scope = {'units': 'selected', 'layers': 'this', 'steps': 'brushed'}"
         )
         expect(self.edits).to_have_text(["no edits: the model runs as it is"])
-        clamps = self.root.locator(".rnnwidget-dial[data-kind=clamp]")
-        while clamps.count():
-            clamps.first.get_by_role("radio", name="shift").click()
+        usual = {"candidate": "scale"}
+        for name in self.root.locator(".rnnwidget-dial-name").all_inner_texts():
+            gate = name.rsplit(" ", 1)[0]
+            self.dial(gate).get_by_role("radio", name=usual.get(gate, "shift")).click()
         self.settled()
 
     def slider(self, label: str) -> Locator:
@@ -107,7 +108,7 @@ class Score:
 
     def scale(self) -> tuple[float, float, list[list[int]]]:
         """The colour bar as a reader sees it: the numbers at its ends and the colours between."""
-        low, high = (number(text) for text in self.root.locator(".rnnwidget-limit").all_inner_texts())
+        low, high = (number(text) for text in self.root.locator(".rnnwidget-legend .rnnwidget-limit").all_inner_texts())
         width = self.colour_bar.evaluate("(canvas) => canvas.width")
         return low, high, self.colour_bar.evaluate(CELL_COLOURS, [1, width])[0]
 

@@ -58,10 +58,10 @@ def test_keys_move_a_slider(score):
     for _ in range(15):
         score.page.keyboard.press("ArrowLeft")
     expect(slider).to_have_value("-1.5")
-    expect(score.edits).to_have_text(["output gate shifted by -1.50 · all units · lstm.l0"])
+    expect(score.edits).to_have_text(["output gate shifted by −1.50 · all units · lstm.l0"])
     assert_answer_is_the_engines(score)
     score.page.keyboard.press("Home")
-    expect(score.edits).to_have_text(["output gate shifted by -6.00 · all units · lstm.l0"])
+    expect(score.edits).to_have_text(["output gate shifted by −6.00 · all units · lstm.l0"])
     assert_answer_is_the_engines(score)
     assert_picture_is_the_engines(score, "hidden")
 
@@ -101,7 +101,7 @@ def test_a_dial_acts_on_the_selected_rows(score):
 
     value = score.drag(score.slider("input gate shift"), 0.1)
     units = order[3:7]
-    expect(score.edits).to_have_text([re.compile(rf"^input gate shifted by {value:.2f} · units {units[0]}, ")])
+    expect(score.edits).to_have_text([re.compile(rf"^input gate shifted by −{-value:.2f} · units {units[0]}, ")])
     assert score.ask("told(inspector.units)") == units
     assert edits_in_force(score) == [["shift", "input_gate", value, "lstm.l0", units]]
     assert_answer_is_the_engines(score)

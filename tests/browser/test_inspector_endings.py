@@ -1,10 +1,16 @@
 """A model that breaks down under a drag, and an inspector that is closed."""
 
+import os
+import re
+import signal
+
 from playwright.sync_api import expect
 
 from tests.browser.agreement import assert_answer_is_the_engines, assert_picture_is_the_engines
 from tests.browser.models import INSPECTOR, SENTIMENT
 from tests.browser.score import opened
+
+GONE = re.compile("^(the kernel is gone: a still picture|no answer from the kernel; the picture is the last one)$")
 
 
 def test_an_error_is_told_the_last_good_picture_stays_and_success_clears_it(jupyter, chromium):
@@ -52,3 +58,15 @@ def test_close_takes_the_views_away_and_every_hook_off(jupyter, chromium):
         score.notebook.run_cell(2)
         expect(score.notebook.output(2)).to_contain_text("closed")
         assert score.notebook.failures() == []
+
+
+def test_a_kernel_that_died_is_told(jupyter, chromium):
+    with opened(jupyter, chromium, "died", SENTIMENT, INSPECTOR) as score:
+        score.drag(score.slider("forget gate shift"), 0.7)
+        score.settled()
+        good, activity = score.picture(), score.root.locator(".rnnwidget-activity")
+        os.kill(score.ask("import os; told(os.getpid())"), signal.SIGKILL)
+        slider = score.slider("forget gate shift")
+        slider.evaluate("(input) => { input.value = 1; input.dispatchEvent(new Event('input', {bubbles: true})); }")
+        expect(activity).to_have_text(GONE, timeout=30_000)
+        assert score.picture() == good

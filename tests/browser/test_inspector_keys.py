@@ -111,7 +111,11 @@ def test_tab_reaches_every_control_and_each_has_a_name(score):
     for _ in range(60):
         score.page.keyboard.press("Tab")
         label = score.page.evaluate(
-            "() => document.activeElement.closest('.rnnwidget') && document.activeElement.getAttribute('aria-label')"
+            """() => {
+                const {activeElement: at} = document;
+                return at.closest('.rnnwidget') && (at.getAttribute('aria-label') || at.textContent);
+            }"""
         )
         reached.add(label)
-    assert {f"{gate} shift" for gate in ("input gate", "forget gate", "candidate", "output gate")} <= reached
+    sliders = {"input gate shift", "forget gate shift", "candidate scale", "output gate shift"}
+    assert sliders | {"undo", "redo", "copy code"} <= reached

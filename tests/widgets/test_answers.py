@@ -1,11 +1,14 @@
 from functools import partial
 
+import ipywidgets
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import rnnwidget as rw
+from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answers import Reading, headline, picked_label, read_answer, shortened
 
 
@@ -106,7 +109,8 @@ def test_as_many_steps_as_sequences_are_batch_first_once_packed():
     ],
 )
 def test_no_answer_rather_than_that_of_another_sequence(shape, lengths, batch_first, loss):
-    assert read_answer(torch.zeros(shape), 1, 3, lengths=lengths, batch_first=batch_first, loss=loss) is None
+    reading = read_answer(torch.zeros(shape), 1, 3, lengths=lengths, batch_first=batch_first, loss=loss)
+    assert reading is None or "all of it" in reading.caption
 
 
 def test_as_many_classes_as_sequences_are_no_steps():
@@ -148,8 +152,9 @@ def test_a_functional_loss_says_what_its_module_says(module, function):
     output = torch.randn(2, 3)
     told = read_answer(output, 1, 2, loss=module)
     assert told.limits == (0.0, 1.0)
-    assert read_answer(output, 1, 2, loss=function) == told
-    assert read_answer(output, 1, 2, loss=partial(function, reduction="sum")) == told
+    for same in (function, partial(function, reduction="sum")):
+        reading = read_answer(output, 1, 2, loss=same)
+        assert (reading.values, reading.caption) == (told.values, told.caption)
     assert read_answer(output, 1, 2, loss=lambda *given: function(*given).mean()).caption == "raw output"
 
 
@@ -173,17 +178,115 @@ def test_an_output_without_tensors_has_no_answer():
 
 def test_the_headline_shows_enough_digits_to_tell_before_from_after():
     def reading(value):
-        return Reading(("no", "yes"), (1 - value, value), "", (0, 1))
+        return Reading(("no", "yes"), torch.tensor([1 - value, value]), "", (0, 1))
 
     assert headline(reading(0.07), reading(0.61), 1) == "P(yes)  0.07 → 0.61"
     assert headline(reading(0.5001), reading(0.5004), 1) == "P(yes)  0.5001 → 0.5004"
 
 
 def test_many_labels_are_cut_to_the_highest_before_and_after():
-    before = Reading(tuple(map(str, range(20))), tuple(float(k) for k in range(20)), "raw output", None)
-    after = Reading(before.labels, (99.0, *before.values[1:]), "raw output", None)
+    before = Reading(tuple(map(str, range(20))), torch.arange(20.0), "raw output", None)
+    after = Reading(before.labels, torch.tensor((99.0, *before.values[1:])), "raw output", None)
     assert picked_label(before, after) == 0
     short, _ = shortened(before, after)
     assert "0" in short.labels
     assert "19" in short.labels
     assert "8 of 20" in short.caption
+
+
+def test_logits_can_be_said_to_be_logits_and_log_probabilities_told_by_their_loss():
+    output = torch.randn(2, 3)
+    told = read_answer(output, 1, 2, logits=True)
+    assert told.values == pytest.approx(torch.softmax(output[1], 0).tolist())
+    assert told.limits == (0.0, 1.0)
+    single = read_answer(output[:, :1], 1, 2, logits=True)
+    assert single.values == pytest.approx(torch.sigmoid(output[1, :1]).tolist())
+    logs = torch.log_softmax(output, 1)
+    assert read_answer(logs, 1, 2, loss=nn.NLLLoss()).values == pytest.approx(told.values, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 40), (2, 40)])
+def test_the_next_token_is_named_by_the_vocabulary(shape):
+    vocabulary = [f"token{number}" for number in range(40)]
+    output = torch.randn(shape)
+    last = output[1, -1] if len(shape) == 3 else output[1]
+    reading = read_answer(output, 1, 2, lengths=[5, 5], batch_first=True, vocabulary=vocabulary)
+    assert reading.values == pytest.approx(last.tolist())
+    assert (reading.limits, reading.caption.startswith("next token, raw output")) == (None, True)
+    chances = torch.softmax(output, -1)
+    told = read_answer(chances, 1, 2, lengths=[5, 5], batch_first=True, vocabulary=vocabulary)
+    assert told.limits == (0.0, 1.0)
+    logits = read_answer(output, 1, 2, lengths=[5, 5], batch_first=True, vocabulary=vocabulary, logits=True)
+    assert logits.values == pytest.approx(told.values, abs=1e-6)
+    frame = answer_frame((logits, logits), edited=False)
+    top = torch.topk(logits.vector, 4).indices.tolist()
+    assert set(frame["labels"]) >= {vocabulary[number] for number in top}
+    assert len(frame["labels"]) == 8
+    assert frame["range"][1] < 1
+    with pytest.raises(ValueError, match="vocabulary has 39 tokens"):
+        read_answer(output, 1, 2, lengths=[5, 5], batch_first=True, vocabulary=vocabulary[:39])
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("channels", [0, 2])
+def test_a_forecast_stands_beside_its_truth(batch_first, channels):
+    output, truth = (torch.randn(3, 6, channels) if channels else torch.randn(3, 6) for _ in range(2))
+    own, wanted = output[2, :4], truth[2, :4]
+    pair = (output, truth) if batch_first else (output.transpose(0, 1), truth.transpose(0, 1))
+    reading = read_answer(pair[0], 2, 3, lengths=[6, 5, 4], batch_first=batch_first, targets=pair[1])
+    torch.testing.assert_close(reading.series, own.reshape(4, -1).T)
+    torch.testing.assert_close(reading.truth, wanted.reshape(4, -1).T)
+    assert reading.values == pytest.approx((float((own - wanted).square().mean().sqrt()),))
+    frame = answer_frame((reading, reading), edited=True)
+    assert (frame["series"]["channels"], frame["series"]["steps"]) == (max(1, channels), 4)
+
+
+def test_a_single_number_has_its_truth_beside_it():
+    reading = read_answer(torch.tensor([[1.0], [2.0]]), 1, 2, targets=torch.tensor([[1.5], [2.5]]))
+    assert (reading.values, reading.truth.tolist()) == ((2.0,), [2.5])
+
+
+def test_class_numbers_are_no_truth_of_a_forecast():
+    assert read_answer(torch.randn(2, 3), 0, 2, targets=torch.tensor([0, 1])).truth is None
+
+
+def test_many_numbers_without_names_are_a_strip():
+    before, after = (read_answer(torch.randn(1, 700), 0, 1) for _ in range(2))
+    strip = answer_frame((before, after), edited=True)["strip"]
+    assert (strip["count"], strip["columns"]) == (700, 350)
+    assert len(strip["after"]) == 4 * 350
+    change = (after.vector - before.vector).abs()
+    assert strip["most_change"] == pytest.approx(float(change.max()))
+    assert strip["mean_change"] == pytest.approx(float(change.mean()))
+
+
+def test_an_answer_of_ones_own_may_ask_for_the_sequence():
+    assert read_answer(None, 4, 5, answer=lambda output, sequence: sequence).values == (4.0,)
+    assert read_answer(3.0, 4, 5, answer=lambda output, scale=2: output * scale).values == (6.0,)
+    with pytest.raises(TypeError, match="answer must return a number"):
+        read_answer(None, 0, 1, answer=lambda _: "yes")
+
+
+def test_the_headline_has_a_true_minus():
+    def reading(value):
+        return Reading(("output",), torch.tensor([value]), "", None)
+
+    assert headline(reading(-0.06), reading(0.21), 0) == "output  −0.06 → 0.21"
+    assert headline(reading(-torch.inf), reading(torch.nan), 0) == "output  −∞ → NaN"
+
+
+def test_a_widget_of_ones_own_stands_in_the_answers_place(inspect):
+    inspector = inspect(
+        nn.LSTM(3, 4),
+        inputs=torch.randn(5, 1, 3),
+        answer=lambda output: ipywidgets.HTML(f"{float(output[0].abs().sum()):.3f}"),
+    )
+    first = inspector._page.box.children[1]
+    assert [column.children[0].value for column in first.children] == ["answer"]
+    inspector.edits = [rw.clamp("forget_gate", 1.0)]
+    row = inspector._page.box.children[1]
+    assert [column.children[0].value for column in row.children] == ["answer before", "answer after"]
+    shown = [column.children[1].value for column in row.children]
+    assert shown == [f"{float(output[0].abs().sum()):.3f}" for output in (inspector.baseline_output, inspector.output)]
+    assert first.comm is None
+    assert inspector._page.score._frame["answer"] is None

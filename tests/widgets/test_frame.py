@@ -6,7 +6,8 @@ from torch import nn
 import rnnwidget as rw
 from rnnwidget.cells import lstm
 from rnnwidget.recording.modules import recurrent_modules
-from rnnwidget.widgets.heatmap import heatmap_and_margin
+from rnnwidget.widgets.heatmap import Before, heatmap_and_margin, largest, row_bars, signed
+from rnnwidget.widgets.wire import float_bytes
 
 
 def floats(data: bytes) -> np.ndarray:
@@ -15,7 +16,11 @@ def floats(data: bytes) -> np.ndarray:
 
 def margin_of(site, after, before=None):
     layer = recurrent_modules(nn.LSTM(3, after.size(1)))[0].layers[0]
-    return heatmap_and_margin(layer, site, torch.arange(after.size(1)), after, before)[1]
+    order = torch.arange(after.size(1))
+    was = None
+    if before is not None:
+        was = Before(1, float_bytes(row_bars(before, order, signed=signed(layer.family, site))), largest(before))
+    return heatmap_and_margin(layer, site, order, after, was)[1]
 
 
 @pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
@@ -75,3 +80,40 @@ def test_the_panel_has_room_for_a_shift_from_python(inspect):
 def test_layers_are_called_by_their_index_and_direction(inspect):
     inspector = inspect(nn.LSTM(3, 4, num_layers=2, bidirectional=True), inputs=torch.randn(5, 1, 3))
     assert [layer["label"] for layer in inspector._page.score._frame["layers"]] == ["0→", "0←", "1→", "1←"]
+
+
+def test_the_run_before_is_sent_once_for_a_drag(inspect):
+    inspector = inspect(nn.LSTM(3, 5), inputs=torch.randn(6, 2, 3))
+    score, sent = inspector._page.score, []
+    score.observe(lambda change: sent.append(change["new"]["version"]), "before")
+    inspector._page.display()
+
+    def drawn_under(value):
+        inspector.edits = [rw.shift("forget_gate", value)] if value else []
+        score._drawn = score._frame["version"]
+        return score._frame["heatmap"]
+
+    assert drawn_under(1.0)["before"] == drawn_under(2.0)["before"] == sent[-1]
+    assert len(sent) == 1
+    first = score.before["cells"]
+    order = np.frombuffer(score._frame["order"], "<i4").copy()
+    plain = inspector.baseline_recording["l0"]["h"][:, 0].T.detach()
+    np.testing.assert_allclose(floats(first).reshape(5, 6), plain[torch.tensor(order).long()])
+    assert drawn_under(None)["before"] is None
+    drawn_under(1.0)
+    for name, other in (("sequence", 1), ("site", "cell")):
+        known = len(sent)
+        setattr(inspector, name, other)
+        score._drawn = score._frame["version"]
+        assert len(sent) == known + 1
+        assert score._frame["heatmap"]["before"] == sent[-1] == score.before["version"]
+    other = inspector.recording["l0"]["cell"]
+    assert not np.array_equal(floats(score.before["cells"]), other[:, 1].T.numpy()[order].ravel())
+
+
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
+def test_the_largest_size_leaves_out_what_is_not_finite(odd):
+    values = torch.tensor([[0.5, odd], [-2.0, 1.0]])
+    assert largest(values) == 2.0
+    assert largest(torch.full((2, 2), odd)) == 0.0
+    assert largest(torch.zeros(0, 3)) == 0.0

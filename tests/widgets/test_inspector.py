@@ -65,12 +65,12 @@ def test_a_dial_reruns_the_model_as_the_engine_does(inspect):
     assert inspector.edits == [edit]
     expected = rw.intervene(model, batch, [edit])
     assert torch.equal(inspector.output, expected.output)
-    assert torch.equal(inspector.baseline_output, before)
+    assert torch.equal(inspector.baseline_output, expected.baseline)
     frame = frame_of(inspector)
     assert frame["answers"] == 1
     probability = torch.softmax(expected.output[0], dim=0)
     np.testing.assert_allclose(floats(frame["answer"]["after"]), probability.detach(), atol=1e-6)
-    assert list(np.frombuffer(frame["edited_units"], "<i4")) == [0, 2]
+    assert frame["edited"] == [{"units": [0, 2], "steps": None}]
     assert frame["heatmap"]["before"] is not None
     ask(inspector, 2, {}, layer="lstm.l0", units=[0, 2])
     assert inspector.edits == []
@@ -81,7 +81,7 @@ def test_edits_from_python_move_the_dials_and_the_scope(inspect):
     model, batch, _ = classifier_and_batch()
     inspector = inspect(model, inputs=batch)
     inspector.edits = [rw.clamp("forget_gate", 1.0)]
-    assert inspector._page.score.scope == {"units": "selected", "layers": "all"}
+    assert inspector._page.score.scope == {"units": "selected", "layers": "all", "steps": "brushed"}
     assert inspector._page.score.dials == {"forget_gate": {"kind": "clamp", "value": 1.0}}
     inspector.edits = [rw.shift("o", 2.0, layer="lstm.l1", units=[4, 1])]
     assert (inspector.layer, inspector.units) == ("lstm.l1", [4, 1])

@@ -1,0 +1,233 @@
+import { describe, expect, it } from "vitest";
+import { DIVERGING, inGamut } from "../src/colormap";
+import { bandHeight } from "../src/ripple";
+import { divergingDarkLab, isDark, rippleColors } from "../src/ripple_colors";
+import {
+  type Band,
+  decodeRipple,
+  onColorScale,
+  strongestCells,
+  valueAt,
+  type WireRipple,
+} from "../src/ripple_frame";
+import { floats, ints, lstmFrame } from "./fixture";
+import { mount, pixelAt, point } from "./mount";
+
+const shorts = (values: number[]) => new DataView(new Int16Array(values).buffer);
+
+const STEPS = 60;
+
+/** Two layers of four units; unit 2 of the lower one moves at step 30, by the whole limit. */
+function rippleWire(change: Partial<WireRipple> = {}): WireRipple {
+  const band = (name: string, label: string, cells: [number, number, number][]) => {
+    const data = Array.from({ length: 4 * STEPS }, () => 0);
+    for (const [row, step, value] of cells) data[row * STEPS + step] = value;
+    return {
+      name,
+      label,
+      reverse: false,
+      units: 4,
+      rows: 4,
+      columns: STEPS,
+      row_factor: 1,
+      column_factor: 1,
+      order: ints([0, 1, 3, 2]),
+      data: shorts(data),
+      most: 0.5,
+      edited: [] as [number, number, number, number][],
+    };
+  };
+  return {
+    state: "hidden",
+    states: ["hidden", "cell"],
+    limit: 0.5,
+    steps: STEPS,
+    bands: [
+      {
+        ...band("lstm.l0", "0→", [
+          [3, 30, 32767],
+          [1, 40, -32768],
+        ]),
+        edited: [[3, 4, 30, 31]],
+      },
+      band("lstm.l1", "1→", [[0, 45, -32767]]),
+    ],
+    left_out: [],
+    unmatched: 0,
+    ...change,
+  };
+}
+
+const open = (change: Partial<WireRipple> = {}) =>
+  mount({
+    ripple: "hidden",
+    _frame: lstmFrame({ edited: true }, { answer_number: 1, ripple: rippleWire(change) as never }),
+  });
+
+const bands = (root: HTMLElement) => [...root.querySelectorAll<HTMLElement>(".rnnwidget-ripple-band")];
+const canvasOf = (band: HTMLElement) => band.querySelector<HTMLCanvasElement>("canvas[role=img]")!;
+
+describe("the ripple", () => {
+  it("stands closed until its button is pressed, and asks Python for the hidden state", async () => {
+    const { find, model } = await mount();
+    const button = find<HTMLButtonElement>(".rnnwidget-ripple-line button");
+    expect(button.getAttribute("aria-expanded")).toBe("false");
+    button.click();
+    expect(model.get("ripple")).toBe("hidden");
+    await expect.poll(() => button.getAttribute("aria-expanded")).toBe("true");
+    button.click();
+    expect(model.get("ripple")).toBe("");
+  });
+
+  it("has the lowest layer at the foot, each cell in the colour of its value", async () => {
+    const { root } = await open();
+    const [upper, lower] = bands(root);
+    expect([upper!, lower!].map((band) => band.querySelector(".rnnwidget-ripple-name")!.textContent)).toEqual(
+      ["1→", "0→"],
+    );
+    const rgb = (index: number) => [...DIVERGING.bytes.slice(index * 4, index * 4 + 3)];
+    expect(pixelAt(canvasOf(lower!), 4, STEPS, 3, 30)).toEqual(rgb(255));
+    expect(pixelAt(canvasOf(upper!), 4, STEPS, 0, 45)).toEqual(rgb(0));
+    expect(pixelAt(canvasOf(upper!), 4, STEPS, 2, 10)).toEqual(rgb(128));
+  });
+
+  it("outlines the edited cells in the accent colour, and nothing else", async () => {
+    const { root } = await open();
+    const [upper, lower] = bands(root).map(
+      (band) => band.querySelector<HTMLCanvasElement>(".rnnwidget-outlines")!,
+    );
+    const painted = (canvas: HTMLCanvasElement) =>
+      canvas
+        .getContext("2d")!
+        .getImageData(0, 0, canvas.width, canvas.height)
+        .data.some((byte) => byte > 0);
+    expect(painted(upper!)).toBe(false);
+    expect(painted(lower!)).toBe(true);
+    const wide = lower!.width / STEPS;
+    const column = lower!.getContext("2d")!.getImageData(Math.round(30 * wide), 0, 1, lower!.height).data;
+    const rows = Array.from({ length: lower!.height }, (_, row) => column[row * 4 + 3]! > 0);
+    expect(rows.indexOf(true)).toBeGreaterThan(lower!.height * 0.7);
+  });
+
+  it.each<[string, [number, number, number, number][], number]>([
+    ["edited all over: a mark at its edge", [[0, 4, 0, STEPS]], 2],
+    ["one row of it: a line above it", [[3, 4, 0, STEPS]], 3],
+  ])("keeps the picture of a layer to be seen: %s", async (_, edited, most) => {
+    const base = rippleWire();
+    const { root } = await open({ bands: [{ ...base.bands[0]!, edited }, base.bands[1]!] });
+    const outlines = bands(root)[1]!.querySelector<HTMLCanvasElement>(".rnnwidget-outlines")!;
+    const { width, height } = outlines;
+    const { data } = outlines.getContext("2d")!.getImageData(0, 0, width, height);
+    const painted = data.filter((byte, at) => at % 4 === 3 && byte > 0).length;
+    expect(painted).toBeGreaterThan(0);
+    expect(painted).toBeLessThanOrEqual(most * Math.max(edited[0]![0] === 0 ? height : width, 1));
+    if (edited[0]![0] === 3)
+      for (let x = 0; x < width; x++) expect(data[((height - 1) * width + x) * 4 + 3]).toBe(0);
+  });
+
+  it("gives its reason whole in the score, and shortly in the ripple below it", async () => {
+    const reason =
+      "layer 0← reads from the end of the sequence: at no step has it read what came before, so there is no answer " +
+      "along the way";
+    const { find, root } = await mount(
+      {
+        ripple: "hidden",
+        lane: { number: 1, reason },
+        _frame: lstmFrame({ edited: true }, { answer_number: 1, ripple: rippleWire() as never }),
+      },
+      { width: 680 },
+    );
+    const [whole, brief] = [...root.querySelectorAll<HTMLElement>(".rnnwidget-lane-reason")];
+    expect(whole!.textContent).toBe(reason);
+    expect(whole!.scrollWidth).toBeLessThanOrEqual(whole!.clientWidth);
+    expect(whole!.scrollHeight).toBeLessThanOrEqual(whole!.clientHeight);
+    expect(find(".rnnwidget-answer-lane").clientHeight).toBe(64);
+    expect(brief!.textContent).toBe("no answer along the way: the answer lane above says why");
+    expect(brief!.title).toBe(reason);
+  });
+
+  it("tells of the cell under the pointer, and of every layer at the cursor", async () => {
+    const { root, find } = await open();
+    const lower = canvasOf(bands(root)[1]!);
+    point(lower, "pointermove", 30.5 / STEPS, 0.9);
+    expect(find(".rnnwidget-ripple-readout").textContent).toContain("layer 0→ · step 30");
+    expect(find(".rnnwidget-ripple-readout").textContent).toContain("unit 2: Δh = 0.500");
+    point(find(".rnnwidget-ripple-lanes"), "pointerleave", 0.5);
+    expect(find(".rnnwidget-ripple-readout").textContent).toContain("largest |Δh|: 0→ 0.5, 1→ 0");
+    expect(find(".rnnwidget-crosshair").style.left).not.toBe("");
+  });
+
+  it("says what is not on the axis and what has no counterpart", async () => {
+    const { find } = await open({ left_out: ["decoder.l0"], unmatched: 2 });
+    expect(find(".rnnwidget-ripple-note").textContent).toContain("not on this axis: decoder.l0");
+    expect(find(".rnnwidget-ripple-note").textContent).toContain("2 steps had no counterpart");
+  });
+
+  it("chooses the state that is compared", async () => {
+    const { root, model } = await open();
+    root.querySelector<HTMLButtonElement>(".rnnwidget-ripple-head button[value=cell]")!.click();
+    expect(model.get("ripple")).toBe("cell");
+  });
+
+  it("never loses a lone cell to the pixels", () => {
+    const data = new Int16Array(400 * 900);
+    data[321 * 900 + 777] = -20000;
+    const band = { rows: 400, columns: 900, data } as Band;
+    const { rows, columns, values } = strongestCells(band, 2, 100, 300);
+    expect([rows, columns]).toEqual([100, 300]);
+    expect(Math.min(...values)).toBeCloseTo(onColorScale((-20000 / 32767) * 2, 2));
+    expect(values.filter((value) => value !== 0)).toHaveLength(1);
+  });
+
+  it("refuses a band of another size", () => {
+    const wire = rippleWire();
+    wire.bands[0]!.data = shorts([1, 2]);
+    expect(() => decodeRipple(wire)).toThrow("2 values where 240 belong");
+    expect(valueAt(decodeRipple(rippleWire())!.bands[0]!, 0.5, 1, 40)).toBe(Number.NaN);
+  });
+
+  it("keeps all bands within its room, and is dark on a dark page", () => {
+    for (const count of [1, 2, 4, 8]) expect(bandHeight(count) * count).toBeLessThanOrEqual(320);
+    expect([isDark("rgb(17, 17, 17)"), isDark("rgb(255, 255, 255)")]).toEqual([true, false]);
+    for (let share = 0; share <= 1; share += 0.05) expect(inGamut(divergingDarkLab(share))).toBe(true);
+    expect(rippleColors(true).css(128)).not.toBe(rippleColors(false).css(128));
+  });
+});
+
+describe("the answer lane", () => {
+  const lane = (change = {}) => ({
+    number: 1,
+    reason: "",
+    label: "P(positive)",
+    limits: [0, 1] as [number, number],
+    steps: STEPS,
+    before: floats(Array.from({ length: STEPS }, () => 0.07)),
+    after: floats(Array.from({ length: STEPS }, (_, step) => (step < 30 ? 0.07 : 0.61))),
+    done: true,
+    ...change,
+  });
+  const frame = () => lstmFrame({ edited: true }, { answer_number: 1 });
+
+  it("shows before and after at the cursor, and in words", async () => {
+    const { find, model } = await mount({ _frame: frame(), lane: lane() });
+    const text = () => find(".rnnwidget-answer-lane .rnnwidget-margin").textContent;
+    expect(text()).toBe("before 0.07after 0.61");
+    expect(find(".rnnwidget-answer-lane canvas").getAttribute("aria-label")).toContain(
+      "0.07 before, 0.61 after",
+    );
+    expect(find(".rnnwidget-answer-lane").dataset.state).toBe("done");
+    model.receive({
+      lane: lane({ done: false, after: floats(Array.from({ length: STEPS }, () => Number.NaN)) }),
+    });
+    expect(text()).toBe("before 0.07after …");
+    expect(find(".rnnwidget-answer-lane").dataset.state).toBe("growing");
+  });
+
+  it("is stale once a newer picture is there, and gives the reason where there is none", async () => {
+    const { find, model, show } = await mount({ _frame: frame(), lane: lane() });
+    await show({ ...(frame() as object), version: 2, answer_number: 2 } as never);
+    expect(find(".rnnwidget-answer-lane").dataset.state).toBe("stale");
+    model.receive({ lane: { number: 2, reason: "layer 'l0_reverse' reads from the end" } });
+    expect(find(".rnnwidget-lane-reason").textContent).toBe("layer 'l0_reverse' reads from the end");
+  });
+});

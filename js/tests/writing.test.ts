@@ -1,0 +1,155 @@
+import { describe, expect, it } from "vitest";
+import type { Writing } from "../src/frame";
+import { pulseOf } from "../src/pulse";
+import { floats, lstmFrame, TOKENS } from "./fixture";
+import { mount, nextFrame, point } from "./mount";
+
+const WORDS = Array.from({ length: 60 }, (_, step) => TOKENS[step % TOKENS.length]!);
+
+const writing = (change: Partial<Writing> = {}): Writing => ({
+  words: "",
+  pulses: null,
+  told: [],
+  changed_steps: [],
+  reads: null,
+  ...change,
+});
+
+const text = (change: Partial<Writing> = {}) =>
+  mount({ _frame: lstmFrame({}, { writing: writing(change) as never }) });
+
+const key = (target: Element, name: string) =>
+  target.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+
+const wishes = (model: { requests(): unknown[] }) =>
+  (model.requests() as { inputs?: { kind: string; words?: string[] } }[]).flatMap(
+    ({ inputs }) => inputs ?? [],
+  );
+
+describe("the words", () => {
+  it("can be retyped: Enter applies what was typed", async () => {
+    const { find, model } = await text();
+    find('.rnnwidget-text [data-step="3"]').click();
+    const input = find<HTMLInputElement>(".rnnwidget-word-editor input");
+    expect([input.value, document.activeElement]).toEqual(["bad", input]);
+    input.value = "<b>good</b>";
+    key(input, "Enter");
+    await nextFrame();
+    expect(wishes(model)).toEqual([
+      { kind: "words", words: WORDS.map((token, step) => (step === 3 ? "<b>good</b>" : token)) },
+    ]);
+    expect(document.querySelector(".rnnwidget-word-editor")).toBe(null);
+  });
+
+  it("stay as they were after Escape, and where nothing was typed", async () => {
+    const { find, root, model } = await text();
+    for (const name of ["Escape", "Enter"]) {
+      find('.rnnwidget-text [data-step="3"]').click();
+      if (name === "Escape") find<HTMLInputElement>(".rnnwidget-word-editor input").value = "other";
+      key(find(".rnnwidget-word-editor input"), name);
+      expect(root.querySelector(".rnnwidget-word-editor")).toBe(null);
+      expect(document.activeElement).toBe(find(".rnnwidget-text"));
+    }
+    await nextFrame();
+    expect(wishes(model)).toEqual([]);
+    expect(find('.rnnwidget-text [data-step="3"]').hidden).toBe(false);
+  });
+
+  it("are removed by Delete and inserted by +, from the keyboard alone", async () => {
+    const { find, model } = await text();
+    const line = find(".rnnwidget-text");
+    find('.rnnwidget-text [data-step="2"]').dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    line.focus();
+    key(line, "Delete");
+    await nextFrame();
+    await nextFrame();
+    key(line, "+");
+    const input = find<HTMLInputElement>(".rnnwidget-word-editor input");
+    input.value = "really";
+    key(input, "Enter");
+    await nextFrame();
+    await nextFrame();
+    const [removed, inserted] = wishes(model);
+    expect(removed!.words).toEqual(WORDS.filter((_, step) => step !== 2));
+    expect(inserted!.words).toEqual([...WORDS.slice(0, 3), "really", ...WORDS.slice(3)]);
+  });
+
+  it("say why they cannot be retyped", async () => {
+    const { find, root } = await text({ words: "give the inspector encode=" });
+    find('.rnnwidget-text [data-step="3"]').click();
+    expect(root.querySelector(".rnnwidget-word-editor")).toBe(null);
+    expect(find(".rnnwidget-text").title).toBe("give the inspector encode=");
+  });
+
+  it("say what was changed and what is read, and can be put back", async () => {
+    const { find, model } = await text({
+      told: ["“bad” → “good”"],
+      changed_steps: [3],
+      reads: WORDS.map(() => "number 7"),
+    });
+    expect(find(".rnnwidget-passage-foot").textContent).toContain("“bad” → “good”");
+    expect(find(".rnnwidget-passage-foot").textContent).toContain("is read as number 7");
+    expect(find('.rnnwidget-text [data-step="3"]').className).toContain("rnnwidget-retyped");
+    find(".rnnwidget-passage-foot button").click();
+    await nextFrame();
+    expect(wishes(model)).toEqual([{ kind: "reset" }]);
+  });
+});
+
+describe("a pulse", () => {
+  const stimulus = (pulses: string, steps: [number, number] | null = [10, 14]) =>
+    mount({
+      steps,
+      _frame: lstmFrame(
+        {},
+        {
+          tokens: null,
+          inputs: { names: ["go", "stay"], data: floats(Array.from({ length: 120 }, (_, at) => at % 9)) },
+          writing: writing({ words: null, pulses }) as never,
+        },
+      ),
+    });
+
+  it("follows the pointer sideways, and the brush goes along", async () => {
+    const { root, model } = await stimulus("");
+    const zone = root.querySelectorAll<HTMLElement>(".rnnwidget-pulse-zone")[1]!;
+    zone.setPointerCapture = () => undefined;
+    const column = zone.getBoundingClientRect().width / 4;
+    point(zone, "pointerdown", 0.5);
+    point(zone, "pointermove", 0.5 + (3 * column) / (4 * column));
+    point(zone, "pointerup", 0.5);
+    await nextFrame();
+    await nextFrame();
+    const [wish] = wishes(model);
+    expect(wish).toMatchObject({ kind: "pulse", channel: 1, start: 10, stop: 14, move: 3, gain: 1 });
+    expect(model.get("steps")).toEqual([13, 17]);
+  });
+
+  it("does by number what the pointer does", async () => {
+    const { root, model } = await stimulus("");
+    const gain = root.querySelector<HTMLInputElement>('[aria-label="go: scale the brushed steps by"]')!;
+    gain.value = "2.5";
+    gain.dispatchEvent(new Event("change"));
+    await nextFrame();
+    expect(wishes(model)[0]).toMatchObject({ channel: 0, move: 0, gain: 2.5 });
+    expect(gain.value).toBe("1");
+  });
+
+  it("is there only inside a brush, and where the model reads it", async () => {
+    for (const [pulses, steps] of [
+      ["the layer reads something else", [10, 14]],
+      ["", null],
+    ] as const) {
+      const { root, find } = await stimulus(pulses, steps ? [...steps] : null);
+      for (const zone of root.querySelectorAll<HTMLElement>(".rnnwidget-pulse-zone"))
+        expect(zone.hidden).toBe(true);
+      expect(find(".rnnwidget-stimulus-foot").textContent).toContain(pulses || "brush steps");
+    }
+  });
+
+  it("moves in whole steps and never below nothing", () => {
+    expect(pulseOf("move", 25, -80, 10)).toEqual([3, 1]);
+    expect(pulseOf("scale", 25, -36, 10)).toEqual([0, 2]);
+    expect(pulseOf("scale", 0, 400, 10)).toEqual([0, 0]);
+  });
+});

@@ -1,0 +1,156 @@
+"""The answer after every step, before and after edits, worked out where nobody waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rnnwidget.widgets.wire import Frame, float_bytes
+
+Values = Iterator[tuple[int, float]]
+Line = Callable[[], Values]
+
+PAUSE = 0.25
+LONG_PAUSE = 2.0
+"""Between the calls of a training loop nothing is worked out that nobody has asked for."""
+
+PACE = 0.15
+LOOK = 0.1
+"""How often a resting thread looks whether the process is about to end, which it would hold up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a lane is to show; ``before`` and ``after`` yield (number of steps read, answer), ``after`` None unedited.
+
+    ``before_of`` tells the same line before of one question from another's: it is kept. ``same_steps`` is the step
+    before of every step after where the two differ, −1 if there is none.
+    """
+
+    number: int
+    label: str
+    limits: tuple[float, float] | None
+    steps: int
+    before: Line
+    after: Line | None
+    before_of: object
+    steps_before: int
+    same_steps: Tensor | None = None
+
+
+class AnswerLane:
+    """Answers the newest question on a thread of its own, and tells of the line as it grows.
+
+    A question is taken up once ``pause`` seconds have passed without another, so that no drag meets it. It is
+    dropped for a newer one, and rests while ``wanted`` says no, until :meth:`wake`.
+    """
+
+    def __init__(self, tell: Callable[[Frame], None], wanted: Callable[[], bool], pause: float | None = None) -> None:
+        self._tell, self._wanted, self._pause = tell, wanted, PAUSE if pause is None else pause
+        self._asked = threading.Condition()
+        self._question: Question | None = None
+        self._thread: threading.Thread | None = None
+        self._kept: tuple[object, Tensor] | None = None
+
+    def ask(self, question: Question | None) -> None:
+        """Put the newest question, or drop the last one."""
+        with self._asked:
+            self._question = question
+            self._asked.notify_all()
+        self.wake()
+
+    def wake(self) -> None:
+        """Go on with a question that rests."""
+        with self._asked:
+            if self._question is not None and self._thread is None and self._wanted():
+                self._thread = threading.Thread(target=self._work, name="rnnwidget answer lane")
+                self._thread.start()
+
+    def defer(self) -> None:
+        """Something newer is to be done: stop, and begin again once it has been quiet for a while."""
+        with self._asked:
+            if self._question is not None:
+                self._question = replace(self._question)
+                self._asked.notify_all()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until nothing is under way."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while (question := self._settled()) is not None:
+            try:
+                done = self._answer(question)
+            except Exception as error:  # noqa: BLE001 - a model may raise anything
+                done = self._current(question)
+                if done:
+                    self._tell({"number": question.number, "reason": str(error) or type(error).__name__})
+            with self._asked:
+                if done and self._question is question:
+                    self._question = None
+
+    def _settled(self) -> Question | None:
+        """The newest question, once it has stood for a while; None ends the thread."""
+        with self._asked:
+            while (question := self._question) is not None and self._going:
+                rested = time.monotonic() + self._pause
+                while self._question is question and (left := rested - time.monotonic()) > 0 and self._going:
+                    self._asked.wait(min(left, LOOK))
+                if self._question is question and self._going:
+                    return question
+            self._thread = None
+            return None
+
+    @property
+    def _going(self) -> bool:
+        """Whether anybody wants an answer; the thread ends where nobody does, or where the process is about to end."""
+        return threading.main_thread().is_alive() and self._wanted()
+
+    def _current(self, question: Question) -> bool:
+        return self._question is question and self._going
+
+    def _answer(self, question: Question) -> bool:
+        """Whether it came to an end."""
+        kept = self._kept if self._kept is not None and self._kept[0] == question.before_of else None
+        before = torch.full((question.steps_before,), torch.nan) if kept is None else kept[1]
+        after = None if question.after is None else torch.full((question.steps,), torch.nan)
+        told = time.monotonic()
+        for line, values in ((before, question.before if kept is None else None), (after, question.after)):
+            if line is None or values is None:
+                continue
+            for read, value in values():
+                if not self._current(question):
+                    return False
+                line[read - 1] = value
+                if time.monotonic() - told > PACE:
+                    self._tell(_frame(question, before, after, done=False))
+                    told = time.monotonic()
+            if line is before:
+                self._kept = (question.before_of, before)
+        if not self._current(question):
+            return False
+        self._tell(_frame(question, before, after, done=True))
+        return True
+
+
+def _frame(question: Question, before: Tensor, after: Tensor | None, *, done: bool) -> Frame:
+    if question.same_steps is not None:
+        same = question.same_steps
+        before = before[same.clamp(min=0)].masked_fill(same < 0, torch.nan)
+    return {
+        "number": question.number,
+        "reason": "",
+        "label": question.label,
+        "limits": None if question.limits is None else list(question.limits),
+        "steps": question.steps,
+        "before": float_bytes(before),
+        "after": None if after is None else float_bytes(after),
+        "done": done,
+    }

@@ -1,0 +1,182 @@
+"""What shows a change beside the heatmap: the ripple, in the score and in cells of its own, and the answer lane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import ipywidgets
+
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.twin import Twin
+from rnnwidget.widgets.answer_frame import answer_frame
+from rnnwidget.widgets.answer_lane import AnswerLane
+from rnnwidget.widgets.answers import Reader, Reading, comparable
+from rnnwidget.widgets.described import describe
+from rnnwidget.widgets.frame import Shown, layer_label
+from rnnwidget.widgets.lane_question import lane_question
+from rnnwidget.widgets.own_answer import OwnAnswer
+from rnnwidget.widgets.picture import Picture, RowOrders
+from rnnwidget.widgets.ripple import Ripple
+from rnnwidget.widgets.ripple_frame import ripple_frame
+from rnnwidget.widgets.score import Score
+from rnnwidget.widgets.wire import Frame
+
+WAITING = "Call the model once, as in model(x), and its ripple appears here."
+SERIES = "the answer is a series of its own: it stands beside the truth below"
+
+
+class ChangeViews:
+    """Follows the pictures of one inspector; ``now`` gives the one on show and what of it."""
+
+    def __init__(
+        self,
+        title: str,
+        twin: Twin,
+        modules: Sequence[RecurrentModule],
+        orders: RowOrders,
+        reader: Reader,
+        score: Score,
+        lock: threading.RLock,
+        *,
+        now: Callable[[], tuple[Picture, Shown] | None],
+        wanted: Callable[[], bool],
+        pause: float | None = None,
+    ) -> None:
+        self._title, self._twin, self._modules, self._orders, self._reader = title, twin, modules, orders, reader
+        self._score, self._lock, self._now = score, lock, now
+        self._ripples: list[Ripple] = []
+        self._number = 0
+        self._about: tuple[Picture, int] | None = None
+        self._read: tuple[Picture, int, tuple[Reading, Reading] | None] | None = None
+        self._own = OwnAnswer()
+        self._lane = AnswerLane(self._tell, lambda: wanted() and self._seen, pause)
+        score.observe(lambda change: self._lane.wake(), names=["_drawn"])
+
+    def ripple(self) -> Ripple:
+        """A ripple to stand in a cell of its own."""
+        made = Ripple(self._contents)
+        made.lane = self._score.lane
+        made.observe(lambda change: self._lane.wake(), names=["_drawn"])
+        self._ripples.append(made)
+        return made
+
+    def defer(self) -> None:
+        """Something newer is to be done: the answer lane gives way."""
+        self._lane.defer()
+
+    def follow(self) -> None:
+        """Show the picture of now in every ripple."""
+        for ripple in self._ripples:
+            ripple.publish()
+
+    def readings(self, picture: Picture, sequence: int) -> tuple[Reading, Reading] | None:
+        """The answer before and after; a person's own view of it is made once for each picture."""
+        if self._read is not None and self._read[0] is picture and self._read[1] == sequence:
+            return self._read[2]
+        before = self.read(picture, sequence, picture.baseline_output, after=False)
+        after = before if not picture.edited else self.read(picture, sequence, picture.output)
+        found = None if before is None or after is None else (before, after)
+        self._read = picture, sequence, found
+        return found
+
+    def own_answers(self, picture: Picture, readings: tuple[Reading, Reading] | None) -> list[ipywidgets.Widget]:
+        """What stands in the answer's place, where a person's ``answer`` returns widgets."""
+        return self._own.show(readings, edited=picture.edited)
+
+    def read(
+        self, picture: Picture, sequence: int, output: object, *, after: bool = True, read_steps: int | None = None
+    ) -> Reading | None:
+        """The answer in an output of the model, run on the input after or before the change, or on its first steps."""
+        recording = picture.recording if after else picture.baseline_recording
+        layer = recording[recording.layers[0]]
+        lengths = layer.lengths.tolist()
+        if read_steps is not None:
+            lengths = [min(steps, read_steps) for steps in lengths]
+        return self._reader.read(output, sequence, picture.batch, lengths=lengths, batch_first=layer.batch_first)
+
+    def parts(self, picture: Picture, shown: Shown, readings: tuple[Reading, Reading] | None) -> Frame:
+        """What these views add to a frame of the score; asks the answer lane for the picture."""
+        self._ask(picture, shown.sequence, readings)
+        state = self._score.ripple
+        return {"answer_number": self._number, "ripple": self._ripple(picture, shown, state) if state else None}
+
+    def close(self) -> None:
+        """Close the ripples and drop what is under way."""
+        self._lane.ask(None)
+        for ripple in self._ripples:
+            ripple.close()
+        self._ripples.clear()
+        self._own.close()
+
+    @property
+    def _seen(self) -> bool:
+        """Whether a page has painted: a notebook that is executed without one has nobody to look."""
+        return bool(self._score._drawn) or any(ripple._drawn for ripple in self._ripples)
+
+    def _ask(self, picture: Picture, sequence: int, readings: tuple[Reading, Reading] | None) -> None:
+        about = (picture, sequence)
+        if self._about is not None and self._about[0] is picture and self._about[1] == sequence:
+            return
+        self._about, self._number = about, self._number + 1
+        if readings is None or not comparable(readings) or readings[0].series is not None:
+            self._lane.ask(None)
+            is_series = readings is not None and readings[0].series is not None
+            self._tell({"number": self._number, "reason": SERIES if is_series else ""})
+            return
+        self._lane.ask(
+            lane_question(
+                self._twin,
+                picture,
+                sequence,
+                readings,
+                lambda output, steps: self.read(picture, sequence, output, read_steps=steps),
+                self._number,
+            )
+        )
+
+    def _tell(self, lane: Frame) -> None:
+        lane = lane | {"reason": self._labelled(str(lane["reason"]))}
+        for widget in (self._score, *self._ripples):
+            if widget.comm is not None:
+                widget.lane = lane
+
+    def _labelled(self, reason: str) -> str:
+        """A reason with the layers called what the page calls them."""
+        alone = len(self._modules) == 1
+        for module in self._modules:
+            for layer in module.layers:
+                reason = reason.replace(f"layer {layer.name!r}", f"layer {layer_label(module, layer, alone=alone)}")
+        return reason
+
+    def _contents(self, state: str) -> Frame:
+        """One frame of a ripple of its own."""
+        with self._lock:
+            now = self._now()
+            title = self._title
+            if now is None:
+                return {"title": title, "hint": WAITING, "tokens": None, "edits": [], "answer": None, "ripple": None}
+            picture, shown = now
+            readings = self.readings(picture, shown.sequence)
+            self._ask(picture, shown.sequence, readings)
+            steps = picture.steps(shown.layer, shown.sequence)
+            return {
+                "title": title,
+                "hint": "" if picture.edited else "Nothing is changed: edit a gate or the input of the inspector.",
+                "tokens": None if shown.tokens is None else list(shown.tokens[shown.sequence][:steps]),
+                "edits": [*picture.told, *(describe(edit) for edit in picture.edits)],
+                "answer": answer_frame(readings, edited=picture.edited),
+                "answer_number": self._number,
+                "ripple": self._ripple(picture, shown, state),
+            }
+
+    def _ripple(self, picture: Picture, shown: Shown, state: str) -> Frame:
+        has_state = any(state in layer.family.states for module in self._modules for layer in module.layers)
+        return ripple_frame(
+            self._modules,
+            picture,
+            self._orders,
+            layer=shown.layer,
+            sequence=shown.sequence,
+            state=state if has_state else "hidden",
+        )

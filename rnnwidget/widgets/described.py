@@ -1,0 +1,61 @@
+"""An edit in words, for the list below the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnwidget.editing import Edit
+from rnnwidget.widgets.dials import window_of
+
+VERBS = {
+    "clamp": "clamped to",
+    "shift": "shifted by",
+    "scale": "scaled by",
+    "nudge": "nudged by",
+    "lesion": "lesioned to",
+    "patch": "patched with",
+}
+
+
+def describe(edit: Edit) -> str:
+    """One readable line.
+
+    Examples
+    --------
+    >>> import rnnwidget as rw
+    >>> describe(rw.shift("forget_gate", 1.5, layer="lstm.l0", units=[3], steps=slice(2, 9)))
+    'forget gate shifted by +1.50 · unit 3 · lstm.l0 · steps 2 to 8'
+    """
+    where = "all units" if edit.units is None else _listed("unit", edit.units)
+    parts = [f"{edit.site.replace('_', ' ')} {VERBS[edit.operation]} {_value(edit)}", where, edit.layer or "all layers"]
+    if edit.steps is not None:
+        parts.append(_when(edit))
+    if edit.batch is not None:
+        parts.append(_listed("sequence", edit.batch))
+    return " · ".join(parts)
+
+
+def _value(edit: Edit) -> str:
+    if edit.number is None:
+        return {"lesion": "the mean", "patch": "a recording"}.get(edit.operation, "a tensor")
+    if edit.operation == "lesion":
+        return "zero"
+    text = f"{edit.number:+.2f}" if edit.operation in ("shift", "nudge") else f"{edit.number:.2f}"
+    return text.replace("-", "−")
+
+
+def _when(edit: Edit) -> str:
+    window = window_of(edit)
+    if window is not None:
+        first, last = window[0], window[1] - 1
+        return f"step {first}" if first == last else f"steps {first} to {last}"
+    if isinstance(edit.steps, slice):
+        return f"from step {edit.steps.start or 0}" if edit.steps.stop is None else "some steps"
+    return _listed("step", edit.steps or ())
+
+
+def _listed(noun: str, indices: Sequence[int]) -> str:
+    if len(indices) == 1:
+        return f"{noun} {indices[0]}"
+    shown = ", ".join(str(index) for index in indices[:4])
+    return f"{noun}s {shown}{f' and {len(indices) - 4} more' if len(indices) > 4 else ''}"

@@ -1,0 +1,73 @@
+"""The tracks of the gate panel's dials, asked of an inspector's model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rnnwidget.widgets.answers import Reading, picked_label
+from rnnwidget.widgets.panel import Panel
+from rnnwidget.widgets.probe import Probe
+from rnnwidget.widgets.score import Score
+from rnnwidget.widgets.tracks import Knob, Track, Tracks
+
+
+class DialTracks:
+    """Draws the track of the dial that somebody looks at, and drops those that are out of date.
+
+    ``readings`` gives the answers before and after the edits in force, ``read`` the answer in one output.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        probe: Probe,
+        score: Score,
+        lock: threading.RLock,
+        *,
+        readings: Callable[[], tuple[Reading, Reading] | None],
+        read: Callable[[object], Reading | None],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._panel, self._probe, self._lock = panel, probe, lock
+        self._readings, self._read = readings, read
+        self._tracks = Tracks(self._ask, lambda payload: setattr(score, "_tracks", payload), wanted, lock)
+        score.observe(self._on_looked_at, names=["_track"])
+
+    def give_up(self) -> None:
+        """Something newer is to be done."""
+        self._tracks.give_up()
+
+    def refresh(self) -> None:
+        """Drop the tracks of another scope, run or model than the one on show."""
+        self._tracks.keep(lambda track: self._knob(track.knob.site, track.knob.kind))
+
+    def wait(self) -> None:
+        """Until nothing is being asked."""
+        self._tracks.wait()
+
+    def _on_looked_at(self, change: Any) -> None:
+        looked_at: Mapping[str, str] = change["new"]
+        self._tracks.give_up()
+        if not looked_at or not self._probe.may_ask:
+            return
+        with self._lock:
+            knob, readings = self._knob(looked_at["site"], looked_at["kind"]), self._readings()
+            if knob is None or readings is None:
+                return
+            label = readings[0].labels[picked_label(*readings)]
+            self._tracks.want(Track(knob, label, _named(readings[0], label), readings[0].limits))
+
+    def _knob(self, site: str, kind: str) -> Knob | None:
+        return self._panel.knob(site, kind, self._probe.version)
+
+    def _ask(self, track: Track, value: float) -> float:
+        reading = self._read(self._probe.output(track.knob.edits_at(value)))
+        if reading is None or track.label not in reading.labels:
+            return float("nan")
+        return reading.values[reading.labels.index(track.label)]
+
+
+def _named(reading: Reading, label: str) -> str:
+    return f"P({label})" if reading.limits == (0.0, 1.0) else label

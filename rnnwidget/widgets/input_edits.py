@@ -1,0 +1,162 @@
+"""What a person changes about the input: words retyped, inserted or removed, a pulse of a stimulus moved or scaled."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.tokens import check_tokens, token_lists
+
+Encode = Callable[[Any], object]
+Words = tuple[tuple[str, ...], ...]
+
+NO_ENCODE = "give the inspector encode=, a function from the words to the model's input, and they can be retyped here"
+TOLD = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """An input, its words where there are any, and what of it was changed, a line each."""
+
+    inputs: object
+    words: Words | None
+    told: tuple[str, ...] = ()
+
+
+class InputEdits:
+    """The input that a picture began with, and the one now in force."""
+
+    def __init__(self, tokens: object, encode: Encode | None) -> None:
+        lists = token_lists(tokens)
+        self._flat = lists is not None and isinstance(tokens, Sequence) and isinstance(tokens[0], str)
+        self._given = None if lists is None else tuple(map(tuple, lists))
+        self.encode = encode
+        self.original = self.current = Written(None, self._given)
+        self._gesture: object = None
+        self._held = self.original
+
+    @property
+    def changed(self) -> bool:
+        """Whether the input in force is another than the first."""
+        return self.current is not self.original
+
+    @property
+    def why_not_words(self) -> str:
+        """Why words cannot be retyped; empty where they can."""
+        return "" if self.encode is not None else NO_ENCODE
+
+    def begin(self, inputs: object) -> None:
+        """A new picture starts from these inputs."""
+        self.original = self.current = self._held = Written(inputs, self._given)
+        self._gesture = None
+
+    def retyped(self, tokens: object) -> Written:
+        """The input for other words.
+
+        Raises
+        ------
+        TypeError, ValueError
+            There is no ``encode``, it failed, or the words are no lists of strings.
+        """
+        if self.encode is None:
+            raise ValueError(NO_ENCODE)
+        lists = token_lists(tokens) or []
+        if len(lists) != len(self._given or ()):
+            raise ValueError(f"tokens hold {len(lists)} sequences, the picture has {len(self._given or ())}")
+        try:
+            inputs = self.encode(lists[0] if self._flat else [list(words) for words in lists])
+        except Exception as error:
+            raise ValueError(f"encode failed on the words: {type(error).__name__}: {error}") from error
+        words = tuple(map(tuple, lists))
+        return Written(inputs, words, told_of_words(self.original.words or (), words))
+
+    def with_words(self, sequence: int, words: Sequence[str]) -> Written:
+        """The input for other words in one sequence."""
+        lists = [list(own) for own in self.current.words or ()]
+        lists[sequence] = list(words)
+        return self.retyped(lists[0] if self._flat else lists)
+
+    def with_inputs(self, inputs: object, told: tuple[str, ...] = ("input set from Python",)) -> Written:
+        """Another input with the words as they are."""
+        return Written(inputs, self.current.words, told)
+
+    def held(self, gesture: object) -> Written:
+        """The input in force when a gesture began: what a drag moves, it moves from there."""
+        if gesture is None or gesture != self._gesture:
+            self._gesture, self._held = gesture, self.current
+        return self._held
+
+
+def fitted(written: Written, recording: Recording) -> Written:
+    """With a word for every step that the model read: padding has none; ValueError where words are left over.
+
+    Words that an input set from Python does not fit are dropped.
+    """
+    if written.words is None:
+        return written
+    lengths = recording[recording.layers[0]].lengths.tolist()
+    padded = tuple((*words, *[""] * (steps - len(words))) for words, steps in zip(written.words, lengths, strict=False))
+    try:
+        check_tokens(padded, recording)
+    except ValueError:
+        if written.told and written.told[0].startswith("input set"):
+            return replace(written, words=None)
+        raise
+    return replace(written, words=padded)
+
+
+def same_steps(before: Written, after: Written, old: Recording, new: Recording) -> tuple[Tensor, ...] | None:
+    """For each sequence the step before of every step after, −1 if there is none; None where all steps are the same."""
+    lengths = [run[run.layers[0]].lengths.tolist() for run in (old, new)]
+    matched = []
+    for sequence, (earlier, later) in enumerate(zip(*lengths, strict=True)):
+        if earlier == later or before.words is None or after.words is None:
+            steps = torch.arange(later)
+            matched.append(steps.masked_fill(steps >= earlier, -1))
+        else:
+            matched.append(matched_steps(before.words[sequence], after.words[sequence]))
+    straight = all(bool((own == torch.arange(own.numel())).all()) for own in matched)
+    return None if straight and lengths[0] == lengths[1] else tuple(matched)
+
+
+def matched_steps(before: Sequence[str], after: Sequence[str]) -> Tensor:
+    """The place before of every word after; −1 for a word that was inserted.
+
+    Examples
+    --------
+    >>> matched_steps(["not", "bad"], ["not", "at", "all", "bad"]).tolist()
+    [0, -1, -1, 1]
+    """
+    places = torch.full((len(after),), -1)
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        shared = min(j - i, m - k) if kind in ("equal", "replace") else 0
+        places[k : k + shared] = torch.arange(i, i + shared)
+    return places
+
+
+def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What was retyped, in words: at most :data:`TOLD` lines, then a count."""
+    lines = []
+    for old, new in zip(before, after, strict=False):
+        for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            was, now = " ".join(old[i:j]).strip(), " ".join(new[k:m]).strip()
+            if kind == "equal" or not (was or now):
+                continue
+            lines.append(f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted")
+    return tuple(lines) if len(lines) <= TOLD else (*lines[:TOLD], f"and {len(lines) - TOLD} more changes of words")
+
+
+def plain(inputs: object) -> object:
+    """Inputs as a person would give them: the one argument of a captured call rather than the call."""
+    if isinstance(inputs, Arguments) and not inputs.keywords:
+        return inputs.positional[0] if len(inputs.positional) == 1 else inputs.positional
+    if isinstance(inputs, Arguments) and not inputs.positional:
+        return dict(inputs.keywords)
+    return inputs

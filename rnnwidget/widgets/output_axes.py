@@ -1,0 +1,98 @@
+"""Which part of an output is one sequence's, and which axis of it is time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The sequence to find in an output; ``steps`` is the length of the longest, 0 if unknown."""
+
+    sequence: int
+    batch: int
+    lengths: Sequence[int]
+    batch_first: bool | None
+
+    @property
+    def steps(self) -> int:
+        return max(self.lengths, default=0)
+
+    @property
+    def own_steps(self) -> int:
+        return self.lengths[self.sequence] if self.lengths else 0
+
+
+def class_scores(tensor: Tensor, wanted: Wanted) -> tuple[Tensor, str] | None:
+    """Scores as cross entropy takes them: (class), (N, class) or (N, class, position...)."""
+    batch, steps = wanted.batch, wanted.steps
+    if tensor.dim() < 2:
+        return (tensor.reshape(-1), "") if batch == 1 else None
+    first = tensor.size(0) == batch
+    third = tensor.dim() > 2 and tensor.size(2) == batch and tensor.size(0) == steps
+    if batch > 1 and (first == third and not (first and wanted.batch_first)):
+        return None
+    if first:
+        own = tensor[wanted.sequence].movedim(0, -1)
+    else:
+        own = (tensor.select(2, wanted.sequence) if third else tensor).movedim(1, -1)
+    return at_last_step(own, range(own.dim() - 1), wanted)
+
+
+def last_outputs(tensor: Tensor, wanted: Wanted, *, per_step: bool) -> tuple[Tensor, str] | None:
+    """The last outputs of any other shape; ``per_step`` if a vector as long as the sequence has one for each step."""
+    axis = batch_axis(tensor, wanted)
+    if axis is None and wanted.batch > 1:
+        return None
+    own = tensor if axis is None else tensor.select(axis, wanted.sequence)
+    if axis == 1:
+        return at_last_step(own, range(1), wanted)
+    return at_last_step(own, range(own.dim() if own.dim() > 1 or per_step else 0), wanted)
+
+
+def batch_axis(tensor: Tensor, wanted: Wanted) -> int | None:
+    """The axis that counts the sequences, None if it cannot be told."""
+    batch, steps = wanted.batch, wanted.steps
+    first = tensor.dim() > 0 and tensor.size(0) == batch
+    # Time or layers may come before the batch, but of two axes the first is time or the batch.
+    second = tensor.dim() > 1 and tensor.size(1) == batch and (tensor.dim() > 2 or tensor.size(0) == steps)
+    if not (first and second) or batch == 1:
+        return 0 if first else 1 if second else None
+    if steps not in {0, batch} or wanted.batch_first is None:
+        return None
+    if wanted.batch_first:
+        return 0
+    # A square of two axes may as well be (sequence, class) after a time-first layer.
+    return 1 if tensor.dim() > 2 else None
+
+
+def at_last_step(own: Tensor, may_be_time: range, wanted: Wanted) -> tuple[Tensor, str]:
+    """The vector along the last axis that is left: the sequence's own last step, the last of any other axis."""
+    where = ""
+    time = next((axis for axis in may_be_time if own.size(axis) == wanted.steps), None)
+    if time is not None:
+        own, where = own.select(time, wanted.own_steps - 1), ", last step"
+    while own.dim() > 1:
+        own, where = own[-1], where or (", last position" if wanted.lengths else ", last step")
+    return own.reshape(-1), where
+
+
+def own_series(tensor: Tensor, wanted: Wanted) -> Tensor | None:
+    """One sequence's values as (channel, step), cut to its own steps; None where they are no series."""
+    axis = batch_axis(tensor, wanted)
+    if axis is None:
+        if wanted.batch > 1:
+            return None
+        own = tensor
+    else:
+        own = tensor.select(axis, wanted.sequence)
+    if own.dim() == 1:
+        own = own.unsqueeze(0)
+    elif own.dim() == 2:
+        own = own.T if own.size(0) == wanted.steps or own.size(1) != wanted.steps else own
+    else:
+        return None
+    return own[:, : wanted.own_steps] if own.size(1) == wanted.steps > 0 else own

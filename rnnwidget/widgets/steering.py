@@ -1,0 +1,165 @@
+"""What is asked of an inspector, by its page or from Python, and what follows from it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from rnnwidget.editing import Edit
+from rnnwidget.widgets.change_views import ChangeViews
+from rnnwidget.widgets.code import assignment
+from rnnwidget.widgets.dial_tracks import DialTracks
+from rnnwidget.widgets.dials import with_dials
+from rnnwidget.widgets.input_state import InputState
+from rnnwidget.widgets.page import Page
+from rnnwidget.widgets.panel import Moment, Panel
+
+
+class Steering(InputState):
+    """Edits, undo and redo, and the choice of what is on show: each is carried out, and shown."""
+
+    _page: Page
+    _panel: Panel
+    _tracks: DialTracks
+    _changes: ChangeViews
+    _newest: int
+    _failed = False
+
+    @abstractmethod
+    def _say_ready(self) -> None:
+        """A run has succeeded."""
+
+    @abstractmethod
+    def _fail(self, error: Exception) -> None:
+        """A run has failed; the last good picture stays."""
+
+    @property
+    def code(self) -> str:
+        """The line of Python that puts the edits in force.
+
+        A recording that an edit takes its values from is called ``recording``, unless it is the inspector's own.
+        """
+        own = self._probe.unedited
+        return assignment(self.edits, lambda known: "inspector.baseline_recording" if known in own else "recording")
+
+    def undo(self) -> None:
+        """Take the last edit back: a whole drag, or what was set from Python."""
+        self._restore(self._panel.step(-1))
+
+    def redo(self) -> None:
+        """Make again what was undone."""
+        self._restore(self._panel.step(1))
+
+    def _on_request(self, change: Any) -> None:
+        request = change["new"]
+        if not request:
+            return
+        serial = int(request["serial"])
+        self._newest = max(self._newest, serial)
+        self._tracks.give_up()
+        self._changes.defer()
+        with self._lock:
+            if serial < self._newest:
+                return
+            self._page.answers = serial
+            try:
+                self._obey(request)
+            except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+                self._fail(error)
+
+    def _obey(self, request: Mapping[str, Any]) -> None:
+        if "position" in request:
+            self._restore(self._panel.go(int(request["position"])))
+            return
+        wish = request.get("inputs", {})
+        with self._panel.moving(request.get("gesture", wish.get("gesture"))):
+            if wish:
+                self._write(self._asked_input(wish))
+            else:
+                self._put(with_dials(self.edits, request))
+
+    def _restore(self, moment: Moment) -> None:
+        with self._lock, self._panel.moving(restoring=True):
+            self._put(list(moment.edits))
+            if self._picture is not None:
+                self._write(moment.written or self._writing.original)
+
+    def _put(self, edits: list[Edit]) -> None:
+        if edits == self.edits:
+            self._show()
+        else:
+            self.edits = edits
+
+    def _on_edits(self, change: Any) -> None:
+        self._tracks.give_up()
+        with self._lock:
+            if self._picture is None:
+                self._edits_hold()
+                self._show()
+            elif self._picture.edits != tuple(change["new"]) or not self._failed:
+                self._run_edited(change["new"])
+            self._failed = False
+
+    def _run_edited(self, edits: list[Edit]) -> None:
+        """Show the model under ``edits``; where it fails, those of the picture on show are in force again."""
+        assert self._picture is not None
+        try:
+            self._picture = self._probe.edited(edits)
+        except Exception as error:
+            self._failed = True
+            self.edits = list(self._picture.edits)
+            self._show_panel()
+            self._fail(error)
+            raise
+        self._edits_hold()
+        with self._page.score.hold_sync():
+            self._say_ready()
+            self._show()
+
+    def _edits_hold(self) -> None:
+        self._remember()
+        self._panel.follow()
+
+    def _on_layer(self, change: Any) -> None:
+        with self._lock:
+            self.units = []
+            if self.site not in self._layers[self.layer].family.sites:
+                self.site = "hidden"
+            self._show()
+
+    def _on_view(self, change: Any) -> None:
+        with self._lock:
+            self._show()
+
+    def _on_steps(self, change: Any) -> None:
+        with self._lock:
+            self._page.score.steps = change["new"] and list(change["new"])
+            self._show_panel()
+
+    def _on_scope(self, change: Any) -> None:
+        with self._lock:
+            self._show_panel()
+
+    def _show_panel(self) -> None:
+        self._panel.show(self.code)
+        self._tracks.refresh()
+
+    def _show(self) -> None:
+        try:
+            # One message: each costs a turn of the page's queue.
+            with self._page.score.hold_sync():
+                self._show_panel()
+                self._page.publish()
+            self._changes.follow()
+        except Exception as error:  # noqa: BLE001 - a person's own answer= may raise anything
+            self._fail(error)
+
+    def _remember(self) -> None:
+        self._panel.remember(self._writing.current if self._writing.changed else None)
+
+    def _rewritten(self) -> None:
+        self._tracks.give_up()
+        self._remember()
+        self._say_ready()
+        self._show()

@@ -1,0 +1,88 @@
+"""What the page has to know to let a person change the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.frame import CHANNELS
+from rnnwidget.widgets.input_edits import InputEdits
+from rnnwidget.widgets.picture import Picture
+from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place
+from rnnwidget.widgets.wire import Frame
+
+
+def writing_frame(
+    picture: Picture,
+    modules: Sequence[RecurrentModule],
+    writing: InputEdits,
+    layer: str,
+    sequence: int,
+    vocabulary: Sequence[str] | None,
+) -> Frame:
+    """Why words and pulses cannot be changed, empty where they can; what was changed, and what the model reads."""
+    steps = picture.steps(layer, sequence)
+    words = writing.current.words
+    first = next(module.layers[0].name for module in modules if any(own.name == layer for own in module.layers))
+    read = picture.recording[first].inputs[:steps, sequence]
+    pulses: str | None = None
+    if words is None and read.size(-1) <= CHANNELS:
+        pulses = "" if stimulus_place(writing.current.inputs, read, sequence) else NOT_FOUND
+    return {
+        "words": None if words is None else writing.why_not_words,
+        "pulses": pulses,
+        "told": list(picture.told),
+        "changed_steps": _changed_steps(picture, writing, sequence, steps),
+        "reads": None if words is None else _reads(writing.current.inputs, sequence, steps, vocabulary),
+    }
+
+
+def _changed_steps(picture: Picture, writing: InputEdits, sequence: int, steps: int) -> list[int]:
+    before, after = writing.original.words, writing.current.words
+    if not writing.changed or before is None or after is None:
+        return []
+    own = None if picture.same_steps is None else picture.same_steps[sequence].tolist()
+    was = [step if own is None else own[step] for step in range(steps)]
+    return [
+        step
+        for step, earlier in enumerate(was)
+        if not 0 <= earlier < len(before[sequence]) or before[sequence][earlier] != after[sequence][step]
+    ]
+
+
+def _reads(inputs: object, sequence: int, steps: int, vocabulary: Sequence[str] | None) -> list[str] | None:
+    """The first integer tensor of the input that has a number for every step, by name where they are known."""
+    for tensor in _tensors(inputs):
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dim() not in (1, 2):
+            continue
+        own = tensor if tensor.dim() == 1 else _row(tensor, sequence, steps)
+        if own is None or own.numel() < steps or steps == 0:
+            continue
+        numbers = [int(number) for number in own[:steps].tolist()]
+        if vocabulary is not None and min(numbers) >= 0 and max(numbers) < len(vocabulary):
+            return [vocabulary[number] for number in numbers]
+        return [f"number {number}" for number in numbers]
+    return None
+
+
+def _row(tensor: Tensor, sequence: int, steps: int) -> Tensor | None:
+    rows, columns = tensor.shape
+    if sequence < rows and columns >= steps:
+        return tensor[sequence]
+    return tensor[:, sequence] if sequence < columns and rows >= steps else None
+
+
+def _tensors(inputs: object) -> list[Tensor]:
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    parts: Sequence[object] = ()
+    if isinstance(inputs, Arguments):
+        parts = (*inputs.positional, *inputs.keywords.values())
+    elif isinstance(inputs, dict):
+        parts = tuple(inputs.values())
+    elif isinstance(inputs, (tuple, list)):
+        parts = tuple(inputs)
+    return [part for part in parts if isinstance(part, Tensor)]

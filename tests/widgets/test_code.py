@@ -1,0 +1,89 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rnnwidget as rw
+from rnnwidget.widgets.code import assignment, code_of
+
+INDICES = st.none() | st.lists(st.integers(0, 20), max_size=4)
+BOUND = st.none() | st.integers(0, 30)
+STEPS = INDICES | st.builds(slice, BOUND, BOUND) | st.builds(slice, BOUND, BOUND, st.integers(1, 4))
+LAYER = st.none() | st.text(max_size=8) | st.sampled_from(["lstm.l0", "it's", 'a "b"', "a\\b\n"])
+PLACES = {"layer": LAYER, "units": INDICES, "steps": STEPS, "batch": INDICES}
+NUMBER = st.floats(allow_nan=False)
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool)
+
+
+@st.composite
+def tensors(draw):
+    shape = draw(st.lists(st.integers(0, 3), max_size=3))
+    count = int(torch.tensor(shape).prod()) if shape else 1
+    numbers = draw(st.lists(NUMBER, min_size=count, max_size=count))
+    dtype = draw(st.sampled_from(DTYPES))
+    values = torch.tensor(numbers, dtype=torch.float64).reshape(shape)
+    return values.to(dtype) if dtype.is_floating_point else values.clamp(-9, 9).to(dtype)
+
+
+VALUED = st.tuples(
+    st.sampled_from([rw.shift, rw.scale, rw.nudge]),
+    st.fixed_dictionaries({"site": st.sampled_from("ifgohcrzn")}),
+    NUMBER | tensors(),
+    st.fixed_dictionaries(PLACES),
+)
+CLAMPED = st.tuples(
+    st.just(rw.clamp),
+    st.fixed_dictionaries({"site": st.sampled_from("ifohrz")}),
+    st.floats(0, 1),
+    st.fixed_dictionaries(PLACES),
+)
+LESIONED = st.tuples(st.just(rw.lesion), st.just({}), st.none(), st.fixed_dictionaries(PLACES))
+
+
+@given(st.lists(VALUED | CLAMPED | LESIONED, max_size=4))
+def test_the_code_makes_equal_edits(drawn):
+    edits = [
+        make(**places) if value is None else make(*site.values(), value, **places)
+        for make, site, value, places in drawn
+    ]
+    made = eval(code_of(edits), {"rw": rw, "torch": torch})  # noqa: S307 - our own text
+    assert made == edits
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    model = torch.nn.LSTM(3, 4)
+    found = []
+    for _ in range(2):
+        with rw.record(model) as recording:
+            model(torch.randn(5, 1, 3))
+        found.append(recording)
+    return found
+
+
+def test_edits_that_take_values_from_a_recording_name_it(recordings):
+    own, other = recordings
+    edits = [
+        rw.lesion([2], to="mean", recording=own, layer="l0"),
+        rw.patch("cell", other, steps=slice(1, 3), batch=[0]),
+        rw.lesion(None, layer="l0"),
+    ]
+    code = code_of(edits, lambda known: "inspector.baseline_recording" if known is own else "recording")
+    assert code.splitlines() == [
+        "[",
+        '    rw.lesion([2], to="mean", recording=inspector.baseline_recording, layer="l0"),',
+        '    rw.patch("cell", recording, steps=slice(1, 3), batch=[0]),',
+        '    rw.lesion(None, layer="l0"),',
+        "]",
+    ]
+
+    class Inspector:
+        baseline_recording = own
+
+    assert eval(code, {"rw": rw, "inspector": Inspector, "recording": other}) == edits  # noqa: S307
+
+
+def test_the_statement_imports_what_it_needs():
+    assert assignment([]) == "inspector.edits = []"
+    assert assignment([rw.shift("f", 1.5)]) == 'inspector.edits = [rw.shift("forget_gate", 1.5)]'
+    assert assignment([rw.shift("f", torch.tensor([1.0, 2.0]))]).startswith("import torch\n\ninspector.edits")

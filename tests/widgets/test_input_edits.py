@@ -1,0 +1,263 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import rnnwidget as rw
+from rnnwidget.widgets.input_edits import matched_steps
+from rnnwidget.widgets.stimulus import moved_pulse, stimulus_place, with_pulse
+from tests.widgets.models import Classifier
+
+WORDS = ["not", "bad", "at", "all", "good", "film"]
+NUMBERS = {word: number + 1 for number, word in enumerate(WORDS)}
+
+
+def encode(lists):
+    longest = max(map(len, lists))
+    rows = [[NUMBERS[word] for word in words] + [0] * (longest - len(words)) for words in lists]
+    return torch.tensor(rows), torch.tensor([len(words) for words in lists])
+
+
+@pytest.fixture
+def texts(inspect):
+    torch.manual_seed(0)
+    model, words = Classifier().eval(), [["not", "bad", "film"], ["good", "film"]]
+    return model, inspect(model, inputs=encode(words), tokens=words, encode=encode)
+
+
+def cells_before(inspector):
+    sent = inspector._page.score.before
+    assert sent["version"] == frame_of(inspector)["heatmap"]["before"]
+    return floats(sent["cells"])
+
+
+def frame_of(inspector):
+    return inspector._page.score._frame
+
+
+def ask(inspector, **wish):
+    serial = inspector._page.score._request.get("serial", 0) + 1
+    inspector._page.score._request = {"serial": serial, "inputs": wish}
+
+
+def floats(data):
+    return np.frombuffer(data, "<f4")
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
+def test_matched_steps_go_forward_and_equal_words_are_matched(before, after):
+    places = matched_steps(before, after).tolist()
+    kept = [place for place in places if place >= 0]
+    assert len(places) == len(after)
+    assert kept == sorted(set(kept))
+    if before == after:
+        assert places == list(range(len(after)))
+
+
+def plain_pulse(series, start, stop, move, gain):
+    beside = [series[place] for place in (start - 1, stop) if 0 <= place < len(series)]
+    ground = sum(beside) / len(beside) if beside else 0.0
+    changed = [ground if start <= step < stop else value for step, value in enumerate(series)]
+    for step in range(start, stop):
+        if 0 <= step + move < len(series):
+            changed[step + move] = ground + gain * (series[step] - ground)
+    return changed
+
+
+@given(
+    st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=9).flatmap(
+        lambda series: st.tuples(
+            st.just(series), st.integers(0, len(series) - 1), st.integers(1, 9), st.integers(-9, 9), st.floats(0, 3)
+        )
+    )
+)
+def test_a_moved_pulse_is_that_of_a_plain_loop(drawn):
+    series, start, length, move, gain = drawn
+    stop = min(len(series), start + length)
+    got = moved_pulse(torch.tensor(series, dtype=torch.float64), start, stop, move, gain)
+    np.testing.assert_allclose(got, plain_pulse(series, start, stop, move, gain), atol=1e-12)
+
+
+def test_a_retyped_word_is_a_run_on_the_new_input(texts):
+    model, inspector = texts
+    before = inspector.output
+    ask(inspector, kind="words", words=["not", "good", "film"])
+    changed = [["not", "good", "film"], ["good", "film"]]
+    assert inspector.tokens == changed
+    torch.testing.assert_close(inspector.output, model(*encode(changed)))
+    assert torch.equal(inspector.baseline_output, before)
+    frame = frame_of(inspector)
+    assert frame["tokens"] == changed[0]
+    assert frame["writing"]["told"] == ["“bad” → “good”"]
+    assert frame["writing"]["changed_steps"] == [1]
+    assert frame["heatmap"]["before"] is not None
+    assert frame["writing"]["reads"] == [f"number {NUMBERS[word]}" for word in changed[0]]
+
+
+def test_edits_and_retyped_words_act_together(texts):
+    model, inspector = texts
+    inspector.tokens = [["not", "good", "film"], ["bad"]]
+    edit = rw.clamp("forget_gate", 1.0, steps=slice(1, 2))
+    inspector.edits = [edit]
+    with rw.edited(model, edit):
+        torch.testing.assert_close(inspector.output, model(*encode(inspector.tokens)))
+    inspector.reset_inputs()
+    with rw.edited(model, edit):
+        torch.testing.assert_close(inspector.output, model(*encode([["not", "bad", "film"], ["good", "film"]])))
+
+
+def test_an_inserted_word_has_no_step_before(texts):
+    _, inspector = texts
+    plain = rw.intervene(*_case(inspector)).baseline_recording["lstm.l0"]["h"][:3, 0].T.detach()
+    ask(inspector, kind="words", words=["not", "at", "all", "bad", "film"])
+    frame = frame_of(inspector)
+    assert frame["steps"] == 5
+    assert frame["writing"]["changed_steps"] == [1, 2]
+    order = np.frombuffer(frame["order"], "<i4").copy()
+    ghost = cells_before(inspector).reshape(-1, 5)
+    assert np.isnan(ghost[:, 1:3]).all()
+    np.testing.assert_allclose(ghost[:, [0, 3, 4]], plain[torch.tensor(order).long()], atol=1e-6)
+    assert np.isfinite(floats(frame["margin"]["before"])).all()
+
+
+def _case(inspector):
+    return inspector._probe.twin.model, encode([["not", "bad", "film"], ["good", "film"]]), []
+
+
+def test_a_word_can_be_removed(texts):
+    model, inspector = texts
+    ask(inspector, kind="words", words=["bad", "film"])
+    torch.testing.assert_close(inspector.output, model(*encode([["bad", "film"], ["good", "film"]])))
+    assert frame_of(inspector)["writing"]["told"] == ["“not” removed"]
+    ask(inspector, kind="reset")
+    assert frame_of(inspector)["tokens"] == ["not", "bad", "film"]
+    assert frame_of(inspector)["heatmap"]["before"] is None
+    assert frame_of(inspector)["writing"]["told"] == []
+
+
+def test_an_error_of_encode_is_shown_and_the_last_picture_stays(texts):
+    _, inspector = texts
+    ask(inspector, kind="words", words=["not", "good", "film"])
+    version, output = frame_of(inspector)["version"], inspector.output
+    ask(inspector, kind="words", words=["not", "xyzzy", "film"])
+    assert inspector._page.score._status["message"] == "ValueError: encode failed on the words: KeyError: 'xyzzy'"
+    assert frame_of(inspector)["version"] == version
+    assert inspector.output is output
+    assert inspector.tokens[0] == ["not", "good", "film"]
+    ask(inspector, kind="words", words=["bad", "film"])
+    assert inspector._page.score._status["message"] == ""
+
+
+def test_words_without_encode_are_not_editable_and_say_why(inspect):
+    words = [["not", "bad", "film"]]
+    inspector = inspect(Classifier(), inputs=encode(words), tokens=words)
+    assert "encode=" in frame_of(inspector)["writing"]["words"]
+    with pytest.raises(ValueError, match="encode="):
+        inspector.tokens = [["good"]]
+
+
+def test_encode_is_given_what_the_person_gave(inspect):
+    seen = []
+
+    def encode_one(words):
+        seen.append(words)
+        return encode([words])
+
+    inspector = inspect(Classifier(), inputs=encode([["bad", "film"]]), tokens=["bad", "film"], encode=encode_one)
+    ask(inspector, kind="words", words=["good", "film"])
+    assert seen == [["good", "film"]]
+
+
+def test_padding_that_the_model_reads_has_an_empty_word(inspect):
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.rnn = nn.Embedding(9, 4), nn.GRU(4, 5, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(self.embedding(x))[0][:, -1]
+
+    def dense(lists):
+        return encode(lists)[0]
+
+    words = [["not", "bad", "film"], ["good", "film", "film"]]
+    inspector = inspect(Dense(), inputs=dense(words), tokens=words, encode=dense)
+    ask(inspector, kind="words", words=["not", "at", "all", "bad", "film"])
+    assert inspector.tokens == [["not", "at", "all", "bad", "film"], ["good", "film", "film", "", ""]]
+
+
+def test_inputs_can_be_set_and_others_are_refused(inspect):
+    torch.manual_seed(0)
+    model, x, other = nn.LSTM(3, 4), torch.randn(5, 2, 3), torch.randn(7, 2, 3)
+    inspector = inspect(model, inputs=x)
+    assert inspector.inputs is x
+    inspector.inputs = other
+    torch.testing.assert_close(inspector.output[0], model(other)[0])
+    torch.testing.assert_close(inspector.baseline_output[0], model(x)[0])
+    assert frame_of(inspector)["steps"] == 7
+    assert np.isnan(cells_before(inspector).reshape(-1, 7)[:, 5:]).all()
+    output = inspector.output
+    with pytest.raises(ValueError, match="3 sequences, the picture has 2"):
+        inspector.inputs = torch.randn(5, 3, 3)
+    assert inspector.output is output
+    inspector.inputs = None
+    assert inspector.inputs is x
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: x, lambda x: (x,), lambda x: {"input": x}])
+def test_a_pulse_is_moved_and_scaled_where_it_lies_in_the_input(inspect, wrapped):
+    model = nn.GRU(2, 6)
+    x = torch.zeros(12, 2, 2)
+    x[3:5, 1, 0] = 1.0
+    inspector = inspect(model, inputs=wrapped(x))
+    inspector.sequence = 1
+    assert frame_of(inspector)["writing"]["pulses"] == ""
+    wish = {"kind": "pulse", "channel": 0, "start": 3, "stop": 5}
+    ask(inspector, **wish, move=1, gain=1.0, gesture="a")
+    ask(inspector, **wish, move=4, gain=2.0, gesture="a")
+    expected = torch.zeros_like(x)
+    expected[7:9, 1, 0] = 2.0
+    torch.testing.assert_close(inspector.output[0], model(expected)[0])
+    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 3 to 4, moved by +4 and scaled by 2.00"]
+    assert x[3:5, 1, 0].tolist() == [1.0, 1.0]
+    ask(inspector, **wish, move=0, gain=1.0, gesture="a")
+    torch.testing.assert_close(inspector.output[0], model(x)[0])
+
+
+def test_the_second_drag_begins_where_the_first_ended(inspect):
+    x = torch.zeros(12, 1, 1)
+    x[3:5] = 1.0
+    inspector = inspect(nn.GRU(1, 4), inputs=x)
+    ask(inspector, kind="pulse", channel=0, start=3, stop=5, move=2, gain=1.0, gesture="a")
+    ask(inspector, kind="pulse", channel=0, start=5, stop=7, move=3, gain=1.0, gesture="b")
+    assert inspector.inputs.flatten().nonzero().flatten().tolist() == [8, 9]
+
+
+def test_a_stimulus_that_the_model_computes_is_not_editable_and_says_why(inspect):
+    inspector = inspect(nn.Sequential(nn.Linear(3, 2), nn.RNN(2, 4)), inputs=torch.randn(5, 1, 3))
+    assert "set inspector.inputs" in frame_of(inspector)["writing"]["pulses"]
+
+
+@given(st.booleans(), st.integers(1, 4), st.integers(1, 6), st.integers(1, 3), st.integers(0, 2**16))
+def test_a_channel_is_found_in_either_layout(batch_first, batch, steps, channels, seed):
+    x = torch.randn(steps, batch, channels, generator=torch.Generator().manual_seed(seed))
+    given = x.transpose(0, 1) if batch_first else x
+    sequence = seed % batch
+    place = stimulus_place((torch.zeros(2, dtype=torch.long), given), x[:, sequence], sequence)
+    assert place is not None
+    changed = with_pulse((1, given), place, sequence, 0, 0, steps, 0, 2.0, steps)
+    own = (changed[1].transpose(0, 1) if batch_first else changed[1])[:, sequence, 0]
+    torch.testing.assert_close(own, 2 * x[:, sequence, 0])
+
+
+def test_a_call_that_was_captured_can_be_changed(inspect):
+    model, words = Classifier().eval(), [["not", "bad", "film"]]
+    inspector = inspect(model, tokens=words, encode=encode)
+    model(*encode(words))
+    inspector.tokens = [["good", "film"]]
+    torch.testing.assert_close(inspector.output, rw.intervene(model, encode([["good", "film"]]), []).output)
+    inspector._capture._resumes = -torch.inf
+    model(*encode(words))
+    assert inspector.tokens == words
