@@ -139,3 +139,17 @@ def loops(draw: st.DrawFn, **fixed: object) -> Loop:
         "seed": draw(st.integers(0, 2**16)),
     }
     return Loop(**chosen | fixed)
+
+
+class CellLoop(nn.Module):
+    """A GRU cell stepped over time; the answer is its last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 6, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        for x_t in x:
+            state = self.cell(x_t, state)
+        return state

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folding import Folded, fold
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
@@ -25,15 +25,6 @@ from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 States = tuple[Tensor, ...]
 # So few steps are made sooner one by one than with other weights.
 SHORT = 3
-
-
-@runtime_checkable
-class Memory(Protocol):
-    """What unedited first legs of a layer gave before, by side, leg, inputs and state."""
-
-    def recall(self, side: int, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States] | None: ...
-
-    def keep(self, side: int, leg: Leg, inputs: Tensor, states: States, result: tuple[Tensor, States]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ def run_edited_layer(
     edits: tuple[LayerEdits, ...],
     *,
     cuts: tuple[int, ...] = (),
-    memory: Memory | None = None,
+    memory: LayerMemory | None = None,
 ) -> Carried:
     """Run one layer under ``edits``, one for each direction.
 
@@ -81,12 +72,12 @@ def run_edited_layer(
 
 
 def _folds_of_all_time(call: RecurrentCall, index: int, edits: tuple[LayerEdits, ...]) -> list[Folded | None]:
-    """The weights of each direction whose edits are the same at every step and foldable, None for others."""
+    """The weights of each direction that is edited in the same way at every step, None where they do not fold."""
     steps = call.layout.steps
     sides = [side for side in call.weights[index] if isinstance(side, LayerWeights)]
     return [
         fold(call.family, side, edits_between(of_side.edits, 0, steps))
-        if len(cuts_of(of_side.edits, steps)) == 2
+        if not of_side.path and len(cuts_of(of_side.edits, steps)) == 2
         else None
         for side, of_side in zip(sides, edits, strict=True)
     ]
@@ -139,7 +130,7 @@ class _Direction:
         edits: LayerEdits,
         cut: int,
         folded: Folded | None,
-        memory: Memory | None,
+        memory: LayerMemory | None,
     ) -> None:
         weights = call.weights[index][side]
         assert isinstance(weights, LayerWeights)
@@ -170,46 +161,54 @@ class _Direction:
         steps = self._call.layout.steps
         cuts = cuts_of(self._edits.edits, steps, [self._cut])
         legs = list(self._path) or [Leg(start, stop) for start, stop in pairwise(cuts)]
-        if autocast_of(read.device.type) is not None and any(leg.stepped or self._steps(leg, read) for leg in legs):
+        if autocast_of(read.device.type) is not None and any(map(self._is_stepped, legs)):
             return [Leg(0, steps, stepped=True)]  # what we step is not in the precision of what autocast runs
         return legs
 
-    def _steps(self, leg: Leg, read: Tensor) -> bool:
+    def _is_stepped(self, leg: Leg) -> bool:
         edits = edits_between(self._edits.edits, leg.start, leg.stop)
-        if not edits:
-            return leg.stepped
-        return self._folded(leg, edits) is None
+        return leg.stepped or (bool(edits) and self._folded(leg, edits) is None)
 
     def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
         return self._folds.get((leg.start, leg.stop)) or fold(self._call.family, self._weights, edits)
 
     def _run(self, leg: Leg, read: Tensor, states: States) -> States:
         """Run a leg and tell the states after it."""
-        reading = self._reading
-        inputs, live_states = reading.part(read, leg), reading.going_on(states, leg)
+        inputs, live = self._reading.part(read, leg), self._reading.going_on(states, leg)
         edits = edits_between(self._edits.edits, leg.start, leg.stop)
-        remembers = self._memory is not None and leg.start == 0 and not edits and not self._graph
-        known = self._memory.recall(self.side, leg, inputs, live_states) if remembers and self._memory else None
+        if leg.stepped or (edits and _steps_rather(leg.stop - leg.start, inputs, *states)):
+            return self._stepped(leg, inputs, live, states)
+        if not edits:
+            return self._done_with(leg, self._unedited(leg, inputs, live), states)
+        folded = self._folded(leg, edits)
+        if folded is None:
+            return self._stepped(leg, inputs, live, states)
+        if not folded.reaches(live):
+            states = self._run(Leg(leg.start, leg.start + 1, stepped=True), read, states)
+            return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
+        hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
+        output = folded.handed_out(hidden)
+        if folded.clamps and not _finite(output):
+            return self._stepped(leg, inputs, live, states)
+        return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
+
+    def _unedited(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+        memory = None if leg.start or self._graph else self._memory
+        known = None if memory is None else memory.recall(self.side, leg, inputs)
         if known is None:
-            if leg.stepped or (edits and _steps_rather(leg.stop - leg.start, inputs, *states)):
-                leg, known = Leg(leg.start, leg.stop, stepped=True), self._by_step(leg, inputs, live_states)
-            elif not edits:
-                known = reading.run_kernel(self._weights, inputs, live_states, leg)
-            else:
-                folded = self._folded(leg, edits)
-                if folded is not None and not folded.reaches(live_states):
-                    states = self._run(Leg(leg.start, leg.start + 1, stepped=True), read, states)
-                    return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
-                if folded is not None:
-                    hidden, reached = reading.run_kernel(folded.weights, inputs, folded.handed_in(live_states), leg)
-                    known = folded.handed_out(hidden), (folded.handed_out(reached[0]), *reached[1:])
-                if folded is None or known is None or (folded.clamps and not _finite(known[0])):
-                    leg, known = Leg(leg.start, leg.stop, stepped=True), self._by_step(leg, inputs, live_states)
-            if remembers and self._memory is not None:
-                self._memory.keep(self.side, leg, inputs, live_states, known)
+            known = self._reading.run_kernel(self._weights, inputs, states, leg)
+            if memory is not None:
+                memory.keep(self.side, leg, inputs, known)
+        return known
+
+    def _done_with(self, leg: Leg, result: tuple[Tensor, States], states: States) -> States:
         self._done.append(leg)
-        self._pieces.append(known[0])
-        return reading.states_after(states, known[1], leg)
+        self._pieces.append(result[0])
+        return self._reading.states_after(states, result[1], leg)
+
+    def _stepped(self, leg: Leg, inputs: Tensor, live: States, states: States) -> States:
+        leg = Leg(leg.start, leg.stop, stepped=True)
+        return self._done_with(leg, self._by_step(leg, inputs, live), states)
 
     def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         padded, live = self._reading.padded(inputs, leg)

@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnwidget.cells.edits import LayerEdits, Leg
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.recurrent_call import RecurrentCall
@@ -25,7 +26,6 @@ class _Result:
     """What a first leg read and gave."""
 
     inputs: Tensor
-    states: States
     hidden: Tensor
     reached: States
 
@@ -132,7 +132,7 @@ def _alike(call: RecurrentCall, before: RecurrentCall) -> bool:
 
 
 class LayerMemory:
-    """The first legs of one layer in one call."""
+    """The first legs of one layer in one call, which starts from the states of the unedited run."""
 
     def __init__(
         self,
@@ -142,24 +142,20 @@ class LayerMemory:
     ) -> None:
         self._results, self._place, self._steps = results, place, steps
 
-    def recall(self, side: int, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States] | None:
-        """What the leg gave, if it was run from equal states on equal inputs."""
+    def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
+        """What the leg gave, if it was run on equal inputs."""
         known = self._results.get((*self._place, side), {}).get(leg)
-        if known is None or not torch.equal(known.inputs, inputs) or not all(map(torch.equal, known.states, states)):
+        if known is None or not torch.equal(known.inputs, inputs):
             return None
         # A whole run is handed to the user, who may change it in place; a part of one is joined to others first.
         hidden = known.hidden.clone() if leg.stop == self._steps else known.hidden
         return hidden, tuple(state.clone() for state in known.reached)
 
-    def keep(self, side: int, leg: Leg, inputs: Tensor, states: States, result: tuple[Tensor, States]) -> None:
+    def keep(self, side: int, leg: Leg, inputs: Tensor, result: tuple[Tensor, States]) -> None:
         """Remember what a leg gave; of each direction the latest few."""
         kept = self._results.setdefault((*self._place, side), {})
         kept.pop(leg, None)
         while len(kept) >= KEPT:
             del kept[next(iter(kept))]
         hidden, reached = result
-        kept[leg] = _Result(*_owned(inputs, states), *_owned(hidden, reached))
-
-
-def _owned(tensor: Tensor, states: States) -> tuple[Tensor, States]:
-    return tensor.detach().clone(), tuple(state.detach().clone() for state in states)
+        kept[leg] = _Result(*owned((inputs, hidden, reached)))

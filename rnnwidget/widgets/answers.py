@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Literal
 
 import ipywidgets
 import torch
@@ -255,9 +255,3 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
 def _figure(value: float, digits: int) -> str:
     text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.4g}"
     return text.replace("-", "−").replace("inf", "∞").replace("nan", "NaN")
-
-
-def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
-    """:meth:`Reader.read` with the reader's fields and its arguments together."""
-    asked = {name: keywords.pop(name) for name in ("lengths", "batch_first") if name in keywords}
-    return Reader(**keywords).read(output, sequence, batch, **asked)

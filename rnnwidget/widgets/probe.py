@@ -32,7 +32,6 @@ class Probe:
         self._inputs: object = None
         self._written: tuple[Written, Written] | None = None
         self._grad_enabled = True
-        self._state: object = None
         self._first: BeforeAndAfter | None = None
         self._second: BeforeAndAfter | None = None
         self._fillings = 0
@@ -96,19 +95,12 @@ class Probe:
         active = [edit for edit in edits if not edit.identity]
         with torch.set_grad_enabled(self._grad_enabled):
             first, second = self._runs()
-            before = first.baseline
-            after = (second or first).baseline
-            if active:
-                before, after = (second or first).run(active)
-        if second is None:
-            return self._picture(before, after, edits)
-        return self._beside(first.baseline, after, edits)
+            runs = second or first
+            before, after = runs.run(active) if active else (runs.baseline,) * 2
+            return self._picture(before, after, edits) if second is None else self._beside(first.baseline, after, edits)
 
     def _runs(self) -> tuple[BeforeAndAfter, BeforeAndAfter | None]:
-        """The first input under edits, and the one that was written; run again once the weights have moved."""
-        state = self.twin.state
-        if state != self._state:
-            self._state, self._first, self._second = state, None, None
+        """The first input under edits, and the one that was written."""
         self._first = self._first or self._made(self._inputs)
         if self._written is None:
             self._second = None

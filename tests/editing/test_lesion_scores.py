@@ -14,6 +14,7 @@ from rnnwidget.cells import LeakyRNN
 from rnnwidget.editing.lesion_scores import matched_controls
 from rnnwidget.editing.unit_lesions import UnitLesions
 from tests.cases import Case, assert_close, assert_same_bits, cases
+from tests.loops import CellLoop
 
 
 @pytest.fixture
@@ -140,20 +141,12 @@ def test_many_rows_are_run_in_parts(monkeypatch: pytest.MonkeyPatch, one_by_one:
 
 
 def test_cells_and_registered_layers_are_lesioned_as_well() -> None:
-    class Loop(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cell = nn.GRUCell(3, 6, dtype=torch.float64)
-
-        def forward(self, x: Tensor) -> Tensor:
-            state = None
-            for x_t in x:
-                state = self.cell(x_t, state)
-            return state
-
     torch.manual_seed(0)
     x = torch.randn(5, 2, 3, dtype=torch.float64)
-    models = (Loop(), lambda output: output, "cell"), (LeakyRNN(3, 6).double(), lambda output: output[0][-1], "cell")
+    models = (
+        (CellLoop(), lambda output: output, "cell"),
+        (LeakyRNN(3, 6).double(), lambda output: output[0][-1], "cell"),
+    )
     for model, answer, layer in models:
         answers, effects = expected_of(model, x, layer, "zero", answer, 6)
         scores = rw.lesion_scores(model, x, layer=layer, answer=answer, controls=2, progress=False)

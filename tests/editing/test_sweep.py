@@ -19,6 +19,7 @@ from rnnwidget.editing.variants import Variants
 from rnnwidget.recording.twin import Twin
 from tests.cases import Case, assert_close, assert_same_bits, cases
 from tests.edit_cases import EditCase, edited_cases, edits
+from tests.loops import CellLoop
 
 
 @settings(max_examples=20)
@@ -173,20 +174,9 @@ def test_packed_sequences_and_dicts_run_as_one_batch(one_by_one: list[object]) -
 
 
 def test_cells_and_registered_layers_are_swept_at_once(one_by_one: list[object]) -> None:
-    class Loop(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cell = nn.GRUCell(3, 6, dtype=torch.float64)
-
-        def forward(self, x: Tensor) -> Tensor:
-            state = None
-            for x_t in x:
-                state = self.cell(x_t, state)
-            return state
-
     torch.manual_seed(0)
     edits_of_models = {
-        Loop(): (lambda v: rw.shift("update_gate", v), lambda v: rw.scale("update_gate", v, steps=[1, 3])),
+        CellLoop(): (lambda v: rw.shift("update_gate", v), lambda v: rw.scale("update_gate", v, steps=[1, 3])),
         LeakyRNN(3, 6).double(): (lambda v: rw.shift("drive", v), lambda v: rw.nudge("hidden", v, steps=[1, 3])),
     }
     for model, each in edits_of_models.items():

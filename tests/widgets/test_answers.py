@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import ipywidgets
 import pytest
@@ -9,7 +10,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets.answer_frame import answer_frame
-from rnnwidget.widgets.answers import Reading, headline, picked_label, read_answer, shortened
+from rnnwidget.widgets.answers import Reader, Reading, headline, picked_label, shortened
+
+
+def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
+    asked = {name: keywords.pop(name) for name in ("lengths", "batch_first") if name in keywords}
+    return Reader(**keywords).read(output, sequence, batch, **asked)
 
 
 def test_logits_are_probabilities_only_if_the_loss_says_so():
