@@ -1,5 +1,5 @@
 import { seriesPlot } from "./answer_series";
-import { stripPicture } from "./answer_strip";
+import { StripPicture } from "./answer_strip";
 import { make, setText } from "./dom";
 import { formatChance, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
@@ -45,6 +45,7 @@ export class AnswerView {
   private readonly headline = make("div", { class: "rnnwidget-answer-headline", "aria-live": "polite" });
   private readonly caption = make("div", { class: "rnnwidget-muted" });
   private readonly bars = make("div", { class: "rnnwidget-bars" });
+  private readonly strip = new StripPicture();
   private readonly more = make("div", { class: "rnnwidget-muted" });
 
   constructor() {
@@ -60,8 +61,10 @@ export class AnswerView {
     setText(this.caption, answer.caption);
     const { series, strip } = answer;
     if (series || strip) {
-      const picture = series ? seriesPlot(series, answer.edited) : stripPicture(strip!, answer.edited);
-      this.bars.replaceChildren(picture);
+      if (strip) this.strip.show(strip, answer.edited);
+      const picture = series ? seriesPlot(series, answer.edited) : this.strip.element;
+      if (picture.parentNode !== this.bars || this.bars.childElementCount > 1)
+        this.bars.replaceChildren(picture);
       setText(this.more, "");
       return;
     }

@@ -1,3 +1,4 @@
+import { rangeOf } from "./answer_series";
 import { prepare } from "./canvas";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
@@ -11,6 +12,7 @@ import type { TimeScale } from "./timescale";
 const HEIGHT = 64;
 const PAD = 7;
 const LINE = 14;
+const DOTS = [1.5, 2.5];
 
 type Bytes = DataView | ArrayBuffer | Uint8Array;
 
@@ -19,19 +21,28 @@ export interface AnswerSteps {
   /** The answer it belongs to, by number. */
   number: number;
   reason: string;
-  label?: string;
+  /** What the answer has a number for; `before`, `after` and `truth` hold a line for each. */
+  labels?: string[];
+  /** The label to show while the person has chosen none. */
+  picked?: number;
   limits?: [number, number] | null;
   steps?: number;
   before?: Bytes;
   after?: Bytes | null;
+  truth?: Bytes | null;
+  /** Whether the labels are the channels of a series: its range is its own, and need not have zero in it. */
+  series?: boolean;
   done?: boolean;
 }
 
+/** The lines of one label. */
 export interface Lines {
   label: string;
   limits: [number, number] | null;
   before: Float32Array;
   after: Float32Array | null;
+  truth: Float32Array | null;
+  series: boolean;
   done: boolean;
 }
 
@@ -40,16 +51,32 @@ function floats(bytes: Bytes): Float32Array {
   return new Float32Array(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice().buffer);
 }
 
-/** The lines that fit a picture of so many steps; null if there are none. */
-export function linesOf(wire: AnswerSteps | Record<string, never>, steps: number): Lines | null {
+/** The lines that fit a picture of so many steps, of the label asked for where there is one; null if there are none. */
+export function linesOf(
+  wire: AnswerSteps | Record<string, never>,
+  steps: number,
+  wanted: string | null = null,
+): Lines | null {
   if (!("number" in wire) || !wire.before || wire.steps !== steps) return null;
+  const labels = wire.labels ?? ["answer"];
+  const place = labels.includes(wanted ?? "") ? labels.indexOf(wanted!) : (wire.picked ?? 0);
+  const own = (bytes: Bytes | null | undefined) =>
+    bytes ? floats(bytes).subarray(place * steps, (place + 1) * steps) : null;
   return {
-    label: wire.label ?? "answer",
+    label: labels[place] ?? "answer",
     limits: wire.limits ?? null,
-    before: floats(wire.before),
-    after: wire.after ? floats(wire.after) : null,
+    before: own(wire.before)!,
+    after: own(wire.after),
+    truth: own(wire.truth),
+    series: wire.series ?? false,
     done: wire.done ?? false,
   };
+}
+
+/** What can be chosen between: of two chances the one says the other. */
+function choicesIn(wire: AnswerSteps | Record<string, never>): string[] {
+  const labels = ("number" in wire ? wire.labels : null) ?? [];
+  return labels.length === 1 || (labels.length === 2 && isChance(wire.limits ?? null)) ? [] : labels;
 }
 
 export interface AnswerSheet {
@@ -61,15 +88,20 @@ export interface AnswerSheet {
   theme: Theme;
 }
 
-/** The answer after every step: before the edit as a ghost, after it solid. */
+/** The answer after every step: before the edit as a ghost, after it solid, the truth as dots where it is known. */
 export class AnswerLane {
   readonly element: HTMLElement;
   private readonly gutter: HTMLElement;
   private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { role: "img", "aria-label": "answer after every step" });
   private readonly reason = make("span", { class: "rnnwidget-lane-reason" });
+  private readonly label = make("span", { class: "rnnwidget-muted rnnwidget-clipped" });
+  private readonly choice = make("select", { "aria-label": "answer shown after every step" });
+  private readonly truth = textAt("rnnwidget-line-label", 0, "");
   private readonly before = textAt("rnnwidget-line-label", 0, "");
   private readonly after = textAt("rnnwidget-line-label", 0, "");
+  private chosen: string | null = null;
+  private sheet: AnswerSheet | null = null;
   private lines: Lines | null = null;
 
   /** `brief` where another lane on the page gives the whole reason. */
@@ -81,14 +113,23 @@ export class AnswerLane {
     this.element = parts.element;
     this.gutter = parts.gutter;
     this.margin = parts.margin;
-    this.before.dataset.line = "dotted";
+    this.truth.dataset.line = "dotted";
     this.after.dataset.line = "solid";
+    this.label.title = "the model’s answer when it has read no further than this step";
+    this.choice.title = this.label.title;
+    this.gutter.append(make("span", {}, "answer"), this.label, this.choice);
     parts.field.append(this.canvas, this.reason);
+    this.choice.addEventListener("change", () => {
+      this.chosen = this.choice.value;
+      if (this.sheet) this.paint(this.sheet);
+    });
     cursor.listen(() => this.write());
   }
 
-  paint({ wire, number, steps, scale, theme }: AnswerSheet): void {
-    const lines = linesOf(wire, steps);
+  paint(sheet: AnswerSheet): void {
+    const { wire, number, steps, scale, theme } = sheet;
+    this.sheet = sheet;
+    const lines = linesOf(wire, steps, this.chosen);
     const stale = !("number" in wire) || wire.number !== number;
     this.lines = lines;
     this.element.dataset.state = stale ? "stale" : lines?.done || wire.reason ? "done" : "growing";
@@ -97,11 +138,9 @@ export class AnswerLane {
     setText(this.reason, told || (lines ? "" : "the answer after every step appears here"));
     this.reason.title = reason;
     const { context } = prepare(this.canvas, scale.width, HEIGHT);
+    this.name(wire);
     this.margin.replaceChildren();
-    const name = make("span", {}, "answer");
-    const label = make("span", { class: "rnnwidget-muted rnnwidget-clipped" }, lines?.label ?? "");
-    label.title = "the model’s answer when it has read no further than this step";
-    this.gutter.replaceChildren(name, label);
+    for (const old of this.gutter.querySelectorAll(".rnnwidget-axis-label")) old.remove();
     if (!lines) {
       this.canvas.setAttribute("aria-label", `answer after every step: ${this.reason.textContent}`);
       return;
@@ -109,16 +148,15 @@ export class AnswerLane {
     const limits = limitsOf(lines);
     const y = (value: number) =>
       HEIGHT - PAD - ((value - limits[0]) / (limits[1] - limits[0])) * (HEIGHT - 2 * PAD);
-    const rules = limits[0] < 0 ? [0] : limits;
-    for (const value of rules) drawRule(context, y(value), scale.width, theme.faint);
-    if (lines.limits?.[0] === 0 && lines.limits[1] === 1) drawRule(context, y(0.5), scale.width, theme.faint);
+    for (const value of rulesOf(lines, limits)) drawRule(context, y(value), scale.width, theme.faint);
     context.globalAlpha = stale ? 0.45 : 1;
     const area = { top: PAD, bottom: HEIGHT - PAD };
     const ghost = lines.after !== null;
+    if (lines.truth) drawLine(context, lines.truth, scale, y, { color: theme.ink, width: 1.4, dash: DOTS });
     drawLine(context, lines.before, scale, y, {
       color: ghost ? theme.muted : theme.ink,
-      width: ghost ? 1.4 : 1.8,
-      dash: ghost ? [1.5, 2.5] : [],
+      width: ghost ? (lines.truth ? 1 : 1.4) : 1.8,
+      dash: ghost && !lines.truth ? DOTS : [],
     });
     if (lines.after) drawLine(context, lines.after, scale, y, { color: theme.ink, width: 1.8 });
     if (lines.done) drawOddSteps(context, lines.after ?? lines.before, scale, area, theme.ink);
@@ -129,21 +167,38 @@ export class AnswerLane {
     this.canvas.setAttribute("aria-label", this.describe(lines));
   }
 
+  /** What is followed, and where there are several, which of them. */
+  private name(wire: AnswerSheet["wire"]): void {
+    const choices = choicesIn(wire);
+    this.choice.hidden = choices.length === 0;
+    this.label.hidden = !this.choice.hidden;
+    setText(this.label, this.lines?.label ?? "");
+    const known = [...this.choice.options].map(({ value }) => value);
+    if (choices.length !== known.length || choices.some((label, place) => label !== known[place]))
+      this.choice.replaceChildren(...choices.map((label) => make("option", { value: label }, label)));
+    if (this.lines) this.choice.value = this.lines.label;
+  }
+
   private placeLabels(lines: Lines, y: (value: number) => number): void {
-    const labels = lines.after ? [this.before, this.after] : [this.after];
-    const ends = (lines.after ? [lines.before, lines.after] : [lines.before]).map((values) => {
+    const shown = [
+      { label: this.truth, values: lines.truth },
+      { label: this.before, values: lines.after && lines.before },
+      { label: this.after, values: lines.after ?? lines.before },
+    ].filter((line): line is { label: HTMLElement; values: Float32Array } => line.values !== null);
+    const ends = shown.map(({ values }) => {
       const last = values.findLast((value) => Number.isFinite(value));
       return last === undefined ? HEIGHT / 2 : y(last);
     });
     const places = spread(ends, LINE, LINE / 2, HEIGHT - LINE / 2);
-    for (const [index, label] of labels.entries()) label.style.top = `${places[index]}px`;
-    this.margin.replaceChildren(...labels);
+    for (const [index, { label }] of shown.entries()) label.style.top = `${places[index]}px`;
+    this.before.dataset.line = lines.truth ? "ghost" : "dotted";
+    this.margin.replaceChildren(...shown.map(({ label }) => label));
     this.write();
   }
 
   private write(): void {
     if (!this.lines) return;
-    const { before, after, done, limits } = this.lines;
+    const { before, after, truth, done, limits } = this.lines;
     const at = (values: Float32Array) => {
       const value = values[this.cursor.step] ?? Number.NaN;
       if (Number.isNaN(value)) return done ? "–" : "…";
@@ -151,24 +206,32 @@ export class AnswerLane {
     };
     setText(this.before, `before ${at(before)}`);
     setText(this.after, after ? `after ${at(after)}` : at(before));
+    setText(this.truth, truth ? `truth ${at(truth)}` : "");
   }
 
-  private describe({ label, before, after }: Lines): string {
+  private describe({ label, before, after, truth }: Lines): string {
     const last = (values: Float32Array) =>
       formatValue(
         values.findLast((value) => Number.isFinite(value)),
         2,
       );
     const end = after ? `${last(before)} before, ${last(after)} after` : last(before);
-    return `${label} after every step; at the end ${end}`;
+    return `${label} after every step; at the end ${end}${truth ? `, ${last(truth)} in truth` : ""}`;
   }
 }
 
 const isChance = (limits: [number, number] | null) => limits?.[0] === 0 && limits[1] === 1;
 
-function limitsOf({ limits, before, after }: Lines): [number, number] {
+function rulesOf(lines: Lines, limits: [number, number]): number[] {
+  if (isChance(lines.limits)) return [0, 0.5, 1];
+  const hasZero = limits[0] <= 0 && limits[1] >= 0;
+  return lines.series || limits[0] < 0 ? (hasZero ? [0] : []) : limits;
+}
+
+function limitsOf({ limits, before, after, truth, series }: Lines): [number, number] {
   if (limits) return limits;
-  const size = roundLimit(largest([before, after]));
-  const negative = [before, after].some((values) => values?.some((value) => value < 0));
-  return [negative ? -size : 0, size];
+  const lines = [before, after, truth].filter((values) => values !== null);
+  if (series) return rangeOf(lines);
+  const size = roundLimit(largest(lines));
+  return [lines.some((values) => values.some((value) => value < 0)) ? -size : 0, size];
 }

@@ -1,41 +1,46 @@
-import { prepare } from "./canvas";
 import { DIVERGING } from "./colormap";
-import { make } from "./dom";
+import { make, setAttribute, setText } from "./dom";
 import { formatCount, formatShort } from "./format";
 import type { Strip } from "./frame";
 import { paintGrid } from "./heatmap";
+import { Remembered } from "./remembered";
 
 const ROW = 14;
 const WIDTH = 240;
 
 /** Many numbers without names: a row of cells before, one after, and their change in words. */
-export function stripPicture(strip: Strip, edited: boolean): HTMLElement {
-  const rows = edited ? (["before", "after"] as const) : (["after"] as const);
-  const limit = strip.limit || 1;
-  const lines = rows.map((name) => {
+export class StripPicture {
+  readonly element: HTMLElement;
+  private readonly words = make("div", { class: "rnnwidget-muted" });
+  private readonly rows = (["before", "after"] as const).map((name) => {
+    const caption = make("span", {});
     const canvas = make("canvas", { role: "img" });
-    canvas.setAttribute("aria-label", `${formatCount(strip.count, "number")} ${edited ? name : ""}`.trim());
-    prepare(canvas, WIDTH, ROW);
-    const grid = { rows: 1, columns: strip.columns, values: strip[name] };
-    paintGrid(canvas, grid, [-limit, limit], DIVERGING, WIDTH, ROW);
-    return make(
-      "div",
-      { class: "rnnwidget-numbers-row" },
-      make("span", {}, edited ? name : "output"),
-      canvas,
-    );
+    const line = make("div", { class: "rnnwidget-numbers-row" }, caption, canvas);
+    return { name, caption, canvas, line, drawn: new Remembered() };
   });
-  const words = [
-    `${formatCount(strip.count, "number")}, colours from ${formatShort(-limit)} to ${formatShort(limit)}`,
-  ];
-  if (edited)
-    words.push(
-      `|Δ| ${formatShort(strip.mean_change, 3)} on average, ${formatShort(strip.most_change, 3)} at most`,
-    );
-  return make(
-    "div",
-    { class: "rnnwidget-numbers" },
-    ...lines,
-    make("div", { class: "rnnwidget-muted" }, words.join(" · ")),
-  );
+
+  constructor() {
+    const lines = this.rows.map(({ line }) => line);
+    this.element = make("div", { class: "rnnwidget-numbers" }, ...lines, this.words);
+  }
+
+  show(strip: Strip, edited: boolean): void {
+    const limit = strip.limit || 1;
+    const count = formatCount(strip.count, "number");
+    for (const { name, caption, canvas, line, drawn } of this.rows) {
+      line.hidden = name === "before" && !edited;
+      if (line.hidden) continue;
+      setText(caption, edited ? name : "output");
+      setAttribute(canvas, "aria-label", `${count} ${edited ? name : ""}`.trim());
+      if (drawn.still(strip[name], limit, devicePixelRatio)) continue;
+      const grid = { rows: 1, columns: strip.columns, values: strip[name] };
+      paintGrid(canvas, grid, [-limit, limit], DIVERGING, WIDTH, ROW);
+    }
+    const words = [`${count}, colours from ${formatShort(-limit)} to ${formatShort(limit)}`];
+    if (edited)
+      words.push(
+        `|Δ| ${formatShort(strip.mean_change, 3)} on average, ${formatShort(strip.most_change, 3)} at most`,
+      );
+    setText(this.words, words.join(" · "));
+  }
 }

@@ -1,10 +1,12 @@
 import { make, setText } from "./dom";
 import { type Lane, laneParts, type Sheet } from "./lane";
+import { Remembered } from "./remembered";
 
 /** The step numbers along the top of the lanes. */
 export class AxisLane implements Lane {
   readonly element: HTMLElement;
   readonly field: HTMLElement;
+  private readonly marked = new Remembered();
   private readonly caption = make("span", { class: "rnnwidget-muted" });
 
   constructor() {
@@ -19,6 +21,7 @@ export class AxisLane implements Lane {
     this.caption.title = frame.reverse
       ? "this layer reads from right to left"
       : "this layer reads from left to right";
+    if (this.marked.still(frame.steps, scale.width)) return;
     this.field.replaceChildren(
       ...scale.ticks(44).map((step) => {
         const tick = make("span", { class: "rnnwidget-tick" }, String(step));

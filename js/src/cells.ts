@@ -1,4 +1,4 @@
-import { type ColorMap, colorIndex } from "./colormap";
+import type { ColorMap } from "./colormap";
 import type { Heatmap } from "./frame";
 
 /** What a colour cannot say about a cell. */
@@ -111,9 +111,18 @@ export function toImage(grid: Grid, limits: readonly [number, number], colors: C
   const image = new ImageData(grid.columns, grid.rows);
   const pixels = new Uint32Array(image.data.buffer);
   const { values } = grid;
+  const { words } = colors;
+  const [low, high] = limits;
+  const span = high - low;
+  if (!(span > 0)) {
+    pixels.fill(words[128]!);
+    return image;
+  }
   for (let cell = 0; cell < values.length; cell++) {
     const value = values[cell]!;
-    pixels[cell] = colors.words[Number.isNaN(value) ? 128 : colorIndex(value, limits)]!;
+    // As `colorIndex` has it, written out: a picture has many cells.
+    const share = ((value - low) / span) * 255;
+    pixels[cell] = words[share >= 255 ? 255 : share > 0 ? (share + 0.5) | 0 : share <= 0 ? 0 : 128]!;
   }
   return image;
 }

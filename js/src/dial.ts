@@ -38,6 +38,7 @@ export class Dial {
   private readonly kinds: Choice;
   private readonly strip = new TrackStrip();
   private readonly ghost = make("span", { class: "rnnwidget-ghost", "aria-hidden": "true" });
+  private readonly wide = make("span", { class: "rnnwidget-words-wider", hidden: "" });
   private readonly words = ["low", "answers", "high"].map((end) =>
     make("span", { class: `rnnwidget-words-${end}` }),
   );
@@ -82,6 +83,11 @@ export class Dial {
     return this.value === null ? null : { kind: this.kind, value: this.value };
   }
 
+  /** Whether a pointer or the focus is at it. */
+  get present(): boolean {
+    return this.element.matches(":hover, :focus-within");
+  }
+
   /** Takes what Python says; an untouched dial keeps the kind that the person chose for it. */
   adopt(setting: Setting | null, wider: Partial<Record<Kind, Inherited>> = this.wider): void {
     this.wider = wider;
@@ -114,9 +120,14 @@ export class Dial {
   }
 
   private tell(): void {
-    const words = [this.inherited, this.answers].filter((text) => text !== "").join(" · ");
-    setText(this.words[1]!, words);
-    this.words[1]!.title = words;
+    for (const [place, text] of [
+      [this.wide, this.inherited],
+      [this.words[1]!, this.answers],
+    ] as const) {
+      setText(place, text);
+      place.title = text;
+    }
+    this.wide.hidden = this.inherited === "";
   }
 
   private assemble(): HTMLElement {
@@ -131,7 +142,8 @@ export class Dial {
       this.ghost,
       words,
     );
-    return make("div", { class: "rnnwidget-dial" }, name, this.kinds.element, track, this.box, this.reset);
+    const parts = [name, this.kinds.element, track, this.box, this.reset, this.wide];
+    return make("div", { class: "rnnwidget-dial" }, ...parts);
   }
 
   private begin(): void {

@@ -1,4 +1,4 @@
-const FOCUSABLE = new Set(["input", "button", "canvas"]);
+const FOCUSABLE = new Set(["input", "select", "button", "canvas"]);
 
 /**
  * A DOM element with attributes and children; strings become text nodes, never HTML.

@@ -6,6 +6,7 @@ import type { Gradient } from "./frame";
 import { spread } from "./labels";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
+import { Remembered } from "./remembered";
 
 const HEIGHT = 72;
 const TOP = 5;
@@ -41,6 +42,7 @@ export class GradientLane implements Lane {
   private readonly canvas = make("canvas", { role: "img", "aria-label": "gradient norm over the steps" });
   private readonly total = textAt("rnnwidget-line-label", 0, "");
   private readonly local = textAt("rnnwidget-line-label", 0, "");
+  private readonly drawn = new Remembered();
   private gradient: Gradient | null = null;
 
   constructor(private readonly cursor: Cursor) {
@@ -65,6 +67,8 @@ export class GradientLane implements Lane {
     setText(this.caption, caption);
     this.caption.title = caption;
     this.canvas.setAttribute("aria-label", `gradient norm over the steps: ${caption}`);
+    const lines = gradient ? [gradient.total, gradient.local] : [];
+    if (this.drawn.still(...lines, gradient?.local_label, scale.width, theme, devicePixelRatio)) return;
     const { context } = prepare(this.canvas, scale.width, HEIGHT);
     this.margin.replaceChildren();
     const name = make("span", {}, "gradient");

@@ -6,6 +6,8 @@ import { make } from "./dom";
 import { outlineEdited } from "./edited";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import { drawMark } from "./marks";
+import { Remembered } from "./remembered";
+import type { Ground } from "./repainting";
 import { RowMargin, RowMarkers } from "./rows";
 import { type Run, shownGrid } from "./shown";
 
@@ -35,8 +37,8 @@ export function paintGrid(
   const { context } = prepare(canvas, width, height);
   const fitted = fitToPixels(grid, canvas.height, canvas.width, limits[1] - limits[0]);
   if (fitted.rows === 0 || fitted.columns === 0) return;
-  scratch.width = fitted.columns;
-  scratch.height = fitted.rows;
+  if (scratch.width !== fitted.columns) scratch.width = fitted.columns;
+  if (scratch.height !== fitted.rows) scratch.height = fitted.rows;
   scratch.getContext("2d")?.putImageData(toImage(fitted, limits, colors), 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(scratch, 0, 0, width, height);
@@ -61,6 +63,7 @@ export class HeatmapLane implements Lane {
   private readonly cell = make("div", { class: "rnnwidget-cell" });
   private readonly markers: RowMarkers;
   private readonly bars: RowMargin;
+  private readonly outlined = new Remembered();
   private sheet: Sheet | null = null;
   private height = 0;
 
@@ -82,8 +85,8 @@ export class HeatmapLane implements Lane {
     cursor.listen(() => this.placeCell());
   }
 
-  measure(): void {
-    this.bars.measure();
+  measure(ground: Ground): void {
+    this.bars.measure(ground);
   }
 
   rowAt(event: MouseEvent): number {
@@ -100,7 +103,10 @@ export class HeatmapLane implements Lane {
     this.element.style.height = `${this.height}px`;
     this.canvas.setAttribute("aria-label", shown.words);
     paintGrid(this.canvas, shown.grid, shown.limits, shown.colors, scale.width, this.height);
-    outlineEdited(this.outlines, frame, scale.width, this.height, theme);
+    const { edited, order, heatmap } = frame;
+    const size = [scale.width, this.height, heatmap.columns, heatmap.column_factor, heatmap.row_factor];
+    if (!this.outlined.still(JSON.stringify(edited), order, ...size, frame.steps, theme, devicePixelRatio))
+      outlineEdited(this.outlines, frame, scale.width, this.height, theme);
     this.markers.paint(frame, this.units(), this.height, theme);
     this.bars.paint(frame, this.height, theme);
     this.placeCell();

@@ -12,9 +12,11 @@ import type { Lane, Sheet } from "./lane";
 import { LegendLane } from "./legend";
 import type { Link } from "./link";
 import { describeCell, ReadoutLane } from "./readout";
+import { Remembered } from "./remembered";
+import type { Ground } from "./repainting";
+import { Room } from "./room";
 import { selectRow } from "./select";
 import { StimulusLane } from "./stimuli";
-import type { Theme } from "./theme";
 import { TimeScale } from "./timescale";
 import { TokenLane } from "./tokens";
 import { TraceLane } from "./traces";
@@ -29,6 +31,8 @@ export class Lanes {
   private readonly heatmap: HeatmapLane;
   private readonly lanes: Lane[];
   private readonly answers: AnswerLane;
+  private readonly room = new Room(this.axis.field);
+  private readonly answered = new Remembered();
   private sheet: Sheet | null = null;
   private frame: FilledFrame | null = null;
   private scale = new TimeScale(1, 1);
@@ -78,10 +82,11 @@ export class Lanes {
   }
 
   /** False while there is no room to paint in. */
-  paint(frame: FilledFrame, theme: Theme): boolean {
-    const width = Math.floor(this.axis.field.clientWidth);
+  paint(frame: FilledFrame, ground: Ground): boolean {
+    const width = this.room.on(ground);
     if (width <= 0) return false;
-    this.heatmap.measure();
+    const { theme } = ground;
+    this.heatmap.measure(ground);
     this.frame = frame;
     this.scale = new TimeScale(frame.steps, width);
     this.sheet = { frame, scale: this.scale, theme };
@@ -98,7 +103,10 @@ export class Lanes {
     const { frame, scale, theme } = this.sheet;
     this.answers.element.hidden = frame.answer === null || frame.answer_number === undefined;
     const wire = this.link.get("lane") ?? {};
-    this.answers.paint({ wire, number: frame.answer_number ?? 0, steps: frame.steps, scale, theme });
+    const number = frame.answer_number ?? 0;
+    const own = "number" in wire && wire.number === number;
+    if (this.answered.still(wire, own, frame.steps, scale.width, theme, devicePixelRatio)) return;
+    this.answers.paint({ wire, number, steps: frame.steps, scale, theme });
   }
 
   clearSelection(): void {

@@ -7,6 +7,7 @@ import { formatCount, formatShort } from "./format";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import type { Link } from "./link";
 import { drawMark, MARK_NAMES } from "./marks";
+import { Remembered } from "./remembered";
 import { type Run, shownGrid } from "./shown";
 
 const BAR = { width: 96, height: 10 };
@@ -25,6 +26,7 @@ export class LegendLane implements Lane {
   private readonly marginName = make("span", {});
   private readonly marginLimits = make("span", { class: "rnnwidget-muted" });
 
+  private readonly marked = new Remembered();
   private drawn: { colors: ColorMap; ratio: number } | null = null;
 
   constructor(
@@ -76,6 +78,7 @@ export class LegendLane implements Lane {
   }
 
   private explain(counts: Map<Mark, number>): void {
+    if (this.marked.still(JSON.stringify([...counts]), devicePixelRatio)) return;
     this.marks.replaceChildren(
       ...[...counts].map(([mark, count]) => {
         const sample = make("canvas", { "aria-hidden": "true" });

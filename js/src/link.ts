@@ -74,7 +74,8 @@ export interface Traits {
   dials: Dials;
   inherited: Record<string, Partial<Record<Kind, Inherited>>>;
   _tracks: Record<string, Track>;
-  _track: { site: string; kind: Kind; look: number } | Record<string, never>;
+  /** The dial whose answers are wanted; `idle` where nobody came to it. */
+  _track: { site: string; kind: Kind; look: number; idle: boolean } | Record<string, never>;
   _history: { position: number; length: number };
   _code: string;
 }
@@ -86,6 +87,8 @@ export type Wish = WithoutSerial<Request>;
 export class Link {
   private wish: Wish | null = null;
   private scheduled = 0;
+  /** A version is on the page, and Python has not been told. */
+  private owed = false;
 
   constructor(
     private readonly model: AnyModel<Traits>,
@@ -100,7 +103,7 @@ export class Link {
 
   set(values: Partial<Traits>): void {
     for (const name of Object.keys(values) as (keyof Traits)[]) this.assign(name, values[name]);
-    this.model.save_changes();
+    this.save();
   }
 
   /** The listener takes no value: hosts disagree on what they pass, `get` is right everywhere. */
@@ -121,6 +124,19 @@ export class Link {
   request(wish: Wish): void {
     this.wish = wish;
     if (this.scheduled === 0) this.flush();
+  }
+
+  /** Says which version is on the page: with the next request, or else when the browser has shown it. */
+  echo(version: number): void {
+    if (this.get("_drawn") >= version) return;
+    this.model.set("_drawn", version);
+    if (this.owed) return;
+    this.owed = true;
+    requestAnimationFrame(() =>
+      setTimeout(() => {
+        if (this.owed) this.save();
+      }),
+    );
   }
 
   /** The serial of the newest request, sent or about to be. */
@@ -146,6 +162,11 @@ export class Link {
 
   private assign<K extends keyof Traits>(name: K, value: Partial<Traits>[K]): void {
     if (value !== undefined) this.model.set(name, value);
+  }
+
+  private save(): void {
+    this.owed = false;
+    this.model.save_changes();
   }
 
   private flush(): void {

@@ -3,9 +3,12 @@ import { Dial, type Hands, meanOf } from "./dial";
 import { make } from "./dom";
 import type { FilledFrame } from "./frame";
 import { HistoryButtons } from "./history";
-import type { Dials, Link } from "./link";
+import type { Dials, Link, Track } from "./link";
 import { ScopeChips } from "./scope";
 import { spanOf } from "./track";
+
+/** Milliseconds without a newer picture. */
+const QUIET = 150;
 
 /** A slider for each gate, what the sliders act on, and the edits in force. */
 export class GatePanel implements Hands {
@@ -24,9 +27,12 @@ export class GatePanel implements Hands {
   /** Sites moved since the scope changed, until Python has told the dials of the new scope. */
   private fresh: Set<string> | null = null;
   /** The dial whose answers are to be asked for, as soon as nothing else is under way. */
-  private watched: Dial | null = null;
+  private watched: { dial: Dial; idle: boolean } | null = null;
   private looks = 0;
+  /** Python may still be asking along the dial named last: it gives that up for a newer picture, or an error. */
+  private underway = false;
   private version = -1;
+  private settling: ReturnType<typeof setTimeout> | undefined;
   /** How many answers each edited dial's track had when it was asked for without anybody coming to it. */
   private readonly known = new Map<string, number>();
 
@@ -45,7 +51,13 @@ export class GatePanel implements Hands {
       this.drawTracks();
       this.lookOn();
     });
-    for (const trait of ["_frame", "_status"] as const) link.listen(trait, () => this.look());
+    link.listen("_frame", () => this.look());
+    link.listen("_status", () => {
+      this.look();
+      if (link.get("_status").state !== "error") return;
+      this.begin();
+      this.lookOn();
+    });
     for (const trait of ["units", "steps", "scope", "layer"] as const)
       link.listen(trait, () => {
         this.fresh = new Set();
@@ -72,9 +84,9 @@ export class GatePanel implements Hands {
     this.clear.disabled = frame.edits.length === 0;
     this.sync();
     this.drawTracks();
-    if (frame.version !== this.version) this.known.clear();
+    if (frame.version !== this.version) this.begin();
     this.version = frame.version;
-    this.lookOn();
+    this.settle();
   }
 
   moved(dial: Dial): void {
@@ -83,7 +95,7 @@ export class GatePanel implements Hands {
 
   lookedAt(dial: Dial): void {
     this.drawTracks();
-    this.watched = dial;
+    this.watched = { dial, idle: false };
     this.look();
   }
 
@@ -133,33 +145,61 @@ export class GatePanel implements Hands {
     for (const site of sites) this.asked.set(site, this.link.newest);
   }
 
-  /** Asks for the answers along the dial that somebody looks at, but never while an edit is on its way. */
-  private look(): void {
-    const dial = this.watched;
-    if (!dial || dial.held || this.link.outstanding || document.visibilityState === "hidden") return;
-    this.watched = null;
-    this.looks += 1;
-    this.link.set({ _track: { site: dial.gate.site, kind: dial.kind, look: this.looks } });
+  /** Looks on once no newer picture has come for a while: questions in the midst of moves would hold up their frames. */
+  private settle(): void {
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      if (this.element.isConnected) this.lookOn();
+    }, QUIET);
   }
 
-  /** Edited dials get their tracks too, whoever edited them: one after the other, while nobody looks at another. */
+  /** What was asked before is over, finished or not. */
+  private begin(): void {
+    this.known.clear();
+    this.underway = false;
+  }
+
+  /** Asks for the answers along the dial that somebody looks at, but never while an edit is on its way. */
+  private look(): void {
+    if (!this.watched || document.visibilityState === "hidden") return;
+    const { dial, idle } = this.watched;
+    if (dial.held || this.link.outstanding) return;
+    this.watched = null;
+    this.underway = true;
+    this.looks += 1;
+    this.link.set({ _track: { site: dial.gate.site, kind: dial.kind, look: this.looks, idle } });
+  }
+
+  /**
+   * What somebody looks at is gone on with, and edited dials get their tracks too, whoever edited them: one after the
+   * other, the newest first.
+   */
   private lookOn(): void {
     if (this.watched) return;
     const tracks = this.link.get("_tracks");
     const asked = this.link.get("_track");
     const last = "site" in asked ? tracks[asked.site] : undefined;
-    if (last && !last.done) return;
-    const next = this.dials.find(({ gate, kind, setting }) => {
-      const track = tracks[gate.site];
-      const points = track?.kind === kind ? track.values.length : 0;
-      const before = this.known.get(gate.site) ?? -1;
-      return setting && !(track?.kind === kind && track.done) && points > before;
-    });
-    if (!next || next.held || this.link.outstanding) return;
-    const track = tracks[next.gate.site];
-    this.known.set(next.gate.site, track?.kind === next.kind ? track.values.length : 0);
+    if (this.underway && last && !last.done) return;
+    const next = this.unfinished(tracks);
+    if (!next || this.dials.some(({ held }) => held) || this.link.outstanding) return;
+    const { gate, kind } = next.dial;
+    const track = tracks[gate.site];
+    this.known.set(gate.site, track?.kind === kind ? track.values.length : 0);
     this.watched = next;
     this.look();
+  }
+
+  private unfinished(tracks: Record<string, Track>): { dial: Dial; idle: boolean } | undefined {
+    const edited = Object.keys(this.link.get("dials")).reverse();
+    const rank = (dial: Dial) => (dial.present ? -1 : edited.indexOf(dial.gate.site));
+    const dial = this.dials
+      .filter((one) => one.present || (one.setting && edited.includes(one.gate.site)))
+      .sort((one, other) => rank(one) - rank(other))
+      .find(({ gate, kind }) => {
+        const track = tracks[gate.site]?.kind === kind ? tracks[gate.site] : undefined;
+        return !track?.done && (track?.values.length ?? 0) > (this.known.get(gate.site) ?? -1);
+      });
+    return dial && { dial, idle: !dial.present };
   }
 
   private drawTracks(): void {

@@ -8,9 +8,12 @@ import { formatCount, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
 import { paintGrid } from "./heatmap";
 import { laneParts, textAt } from "./lane";
+import { Remembered } from "./remembered";
+import type { Ground } from "./repainting";
 import { isDark, rippleColors } from "./ripple_colors";
 import { type Band, type Ripple, strongestCells, valueAt } from "./ripple_frame";
 import { hatchMissing, outlineEdits } from "./ripple_overlay";
+import { Room } from "./room";
 import type { Theme } from "./theme";
 import { TimeScale } from "./timescale";
 import { TokenLane } from "./tokens";
@@ -61,9 +64,11 @@ export class RippleView {
   private readonly high = make("span", { class: "rnnwidget-limit" });
   private readonly note = make("div", { class: "rnnwidget-ripple-note" });
   private readonly readout = make("div", { class: "rnnwidget-ripple-readout" });
+  private readonly marked = new Remembered();
   private strips: Strip[] = [];
   private scene: RippleScene | null = null;
   private scale = new TimeScale(1, 1);
+  private readonly room = new Room(this.ticks);
   private hovered: { strip: Strip; row: number } | null = null;
 
   constructor(
@@ -89,9 +94,10 @@ export class RippleView {
   }
 
   /** False while there is no room to paint in. */
-  paint(scene: RippleScene, theme: Theme): boolean {
-    const width = Math.floor(this.ticks.clientWidth);
+  paint(scene: RippleScene, ground: Ground): boolean {
+    const width = this.room.on(ground);
     if (width <= 0) return false;
+    const { theme } = ground;
     this.scene = scene;
     const { ripple } = scene;
     this.scale = new TimeScale(ripple.steps, width);
@@ -106,8 +112,9 @@ export class RippleView {
       scale: this.scale,
       theme,
     });
-    this.tokens.paint({ frame: scene, scale: this.scale });
-    this.ticks.replaceChildren(...this.scale.ticks(44).map((step) => this.tick(step)));
+    this.tokens.paint({ frame: scene, scale: this.scale, theme });
+    if (!this.marked.still(ripple.steps, width))
+      this.ticks.replaceChildren(...this.scale.ticks(44).map((step) => this.tick(step)));
     setText(this.note, this.notes(scene).join(" · "));
     this.atCursor();
     return true;

@@ -2,8 +2,8 @@ import type { Cursor } from "./cursor";
 import { make, setText, uniqueId } from "./dom";
 import type { FilledFrame } from "./frame";
 import type { Link } from "./link";
+import type { Ground } from "./repainting";
 import { RippleView } from "./ripple";
-import type { Theme } from "./theme";
 
 /** The ripple inside the score: a button opens it in place. Python makes it only while it is open. */
 export class RippleSection {
@@ -29,7 +29,7 @@ export class RippleSection {
   }
 
   /** False while there is no room to paint in. */
-  paint(frame: FilledFrame, theme: Theme): boolean {
+  paint(frame: FilledFrame, ground: Ground): boolean {
     const open = this.link.get("ripple") !== "";
     const ripple = open ? (frame.ripple ?? null) : null;
     const edited = frame.heatmap.before !== null;
@@ -52,6 +52,6 @@ export class RippleSection {
       number: frame.answer_number ?? 0,
       lane: this.link.get("lane"),
     };
-    return this.view.paint(scene, theme);
+    return this.view.paint(scene, ground);
   }
 }

@@ -4,11 +4,9 @@ import { Cursor } from "./cursor";
 import { decodeAnswer } from "./decoding";
 import { make, setText } from "./dom";
 import type { Answer, WireAnswer } from "./frame";
+import { type Ground, Repainting } from "./repainting";
 import { RippleView } from "./ripple";
 import { decodeRipple, type Ripple, type WireRipple } from "./ripple_frame";
-import { readTheme, watchTheme } from "./theme";
-
-const FRAMES = 60;
 
 export interface RippleFrame {
   version: number;
@@ -45,9 +43,7 @@ export class RippleWidget {
   private readonly headline = make("div", { class: "rnnwidget-answer-headline" });
   private readonly hint = make("div", { class: "rnnwidget-status", role: "status" });
   private frame: { wire: RippleFrame; ripple: Ripple | null; answer: Answer | null } | null = null;
-  private scheduled = 0;
-  /** Frames without room: JupyterLab hides everything for a moment while it changes the theme. */
-  private waited = 0;
+  private readonly repainting: Repainting;
 
   constructor(
     private readonly model: AnyModel<RippleTraits>,
@@ -60,23 +56,14 @@ export class RippleWidget {
     const left = make("div", {}, this.title, this.edits);
     const head = make("header", { class: "rnnwidget-ripple-title" }, left, this.headline);
     this.root.append(head, this.view.element, this.hint);
+    this.repainting = new Repainting(this.root, (ground) => this.paint(ground), signal);
   }
 
   /** Begins to follow the model; call it once the root is on the page. */
   start(): void {
     this.listen("_frame", () => this.take());
-    this.listen("lane", () => this.refresh());
-    watchTheme(this.root, () => this.refresh(), this.signal);
-    let seen = -1;
-    const observer = new ResizeObserver(() => {
-      if (this.root.clientWidth !== seen) this.refresh();
-      seen = this.root.clientWidth;
-    });
-    observer.observe(this.root);
-    this.signal.addEventListener("abort", () => {
-      observer.disconnect();
-      cancelAnimationFrame(this.scheduled);
-    });
+    this.listen("lane", () => this.repainting.ask());
+    this.repainting.start();
     this.take();
   }
 
@@ -99,7 +86,7 @@ export class RippleWidget {
     } catch (error) {
       setText(this.hint, `the picture could not be drawn: ${error instanceof Error ? error.message : error}`);
     }
-    this.refresh();
+    this.repainting.ask();
   }
 
   private describe(frame: RippleFrame): void {
@@ -111,35 +98,20 @@ export class RippleWidget {
     setText(this.hint, frame.hint);
   }
 
-  private refresh(): void {
-    if (this.scheduled === 0 && !this.signal.aborted)
-      this.scheduled = requestAnimationFrame(() => {
-        this.scheduled = 0;
-        this.paint();
-      });
-  }
-
-  private paint(): void {
-    if (!this.frame) return;
-    if (this.root.clientWidth === 0) {
-      this.waited += 1;
-      if (this.waited < FRAMES) this.refresh();
-      return;
-    }
-    this.waited = 0;
+  private paint(ground: Ground): boolean {
+    if (!this.frame) return true;
     const { wire, ripple, answer } = this.frame;
-    this.root.dataset.width =
-      this.root.clientWidth >= 800 ? "wide" : this.root.clientWidth >= 660 ? "narrow" : "slim";
     this.view.element.hidden = !ripple;
     if (ripple) {
       const { tokens, edits, answer_number: number } = wire;
       const scene = { ripple, tokens, edits, answer, number, lane: this.model.get("lane") };
-      if (!this.view.paint(scene, readTheme(this.root))) return;
+      if (!this.view.paint(scene, ground)) return false;
     }
     this.root.dataset.drawn = String(wire.version);
     if (this.model.get("_drawn") < wire.version) {
       this.model.set("_drawn", wire.version);
       this.model.save_changes();
     }
+    return true;
   }
 }

@@ -6,6 +6,9 @@ import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
 import { spread } from "./labels";
 import { textAt } from "./lane";
 import { drawMark } from "./marks";
+import { Remembered } from "./remembered";
+import type { Ground } from "./repainting";
+import { Room } from "./room";
 import type { Theme } from "./theme";
 
 const MARKERS = 10;
@@ -17,6 +20,7 @@ const TICK = 4;
 export class RowMarkers {
   private readonly canvas = make("canvas", { class: "rnnwidget-markers", "aria-hidden": "true" });
   private readonly names = make("div", { class: "rnnwidget-unit-names" });
+  private readonly marked = new Remembered();
   private shown = "";
 
   constructor(gutter: HTMLElement) {
@@ -25,6 +29,11 @@ export class RowMarkers {
 
   paint(frame: FilledFrame, units: number[], height: number, theme: Theme): void {
     const rowHeight = height / Math.max(1, frame.heatmap.rows);
+    const shown = units.length > 0 ? units : [frame.trace.unit];
+    this.paintNames(frame, shown, units.length > 0, rowHeight, height);
+    const { edited, order, heatmap } = frame;
+    const what = JSON.stringify([edited, units, height, heatmap.rows, heatmap.row_factor]);
+    if (this.marked.still(what, order, theme, devicePixelRatio)) return;
     const { context } = prepare(this.canvas, MARKERS, height);
     const bar = (unit: number, left: number, width: number, color: string) => {
       const row = rowOfUnit(frame, unit);
@@ -33,8 +42,6 @@ export class RowMarkers {
     };
     for (const unit of editedUnits(frame)) bar(unit, 7, 3, theme.accent);
     for (const unit of units) bar(unit, 1, 4, theme.ink);
-    const shown = units.length > 0 ? units : [frame.trace.unit];
-    this.paintNames(frame, shown, units.length > 0, rowHeight, height);
   }
 
   private paintNames(
@@ -66,15 +73,17 @@ export class RowMarkers {
 export class RowMargin {
   private readonly canvas = make("canvas", { "aria-hidden": "true" });
 
+  private readonly room: Room;
   private width = 0;
 
-  constructor(private readonly margin: HTMLElement) {
+  constructor(margin: HTMLElement) {
+    this.room = new Room(margin);
     margin.append(this.canvas);
   }
 
   /** Asked before anything is written: in the middle of a painting the browser would lay the page out twice. */
-  measure(): void {
-    this.width = this.margin.clientWidth;
+  measure(ground: Ground): void {
+    this.width = this.room.on(ground);
   }
 
   paint(frame: FilledFrame, height: number, theme: Theme): void {

@@ -9,14 +9,11 @@ import { Header } from "./header";
 import { Lanes } from "./lanes";
 import type { Link } from "./link";
 import { GatePanel } from "./panel";
+import { type Ground, Repainting } from "./repainting";
 import { RippleSection } from "./ripple_section";
 import { RunningText } from "./text";
-import { readTheme, type Theme, watchTheme } from "./theme";
 import { WaitingView } from "./waiting";
 
-const WIDE = 800;
-const NARROW = 660;
-const FRAMES = 60;
 const ACTIVITY: Record<Waiting, string> = {
   no: "",
   busy: "re-running …",
@@ -45,10 +42,8 @@ export class Score {
   private complaint = "";
   private alive = true;
   private waitingFor: Waiting = "no";
-  /** Reading it makes the browser compute styles: it is read again when something may have changed it. */
-  private theme: Theme | null = null;
-  private scheduled = 0;
-  private waited = 0;
+  private readonly repainting: Repainting;
+  private ground: Ground | null = null;
 
   constructor(
     private readonly link: Link,
@@ -73,6 +68,7 @@ export class Score {
     this.waiting.element.hidden = true;
     this.root.dataset.busy = "false";
     this.root.dataset.before = "false";
+    this.repainting = new Repainting(this.root, (ground) => this.paint(ground), signal);
     new HeldSpace(this.root, (down) => this.showBefore(down), signal);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -94,30 +90,10 @@ export class Score {
         this.tellStatus();
       }),
     );
-    const redraw = () => {
-      this.theme = null;
-      this.refresh();
-    };
-    watchTheme(this.root, redraw, this.signal);
     watchBusy(this.link, (waiting) => this.tellWaiting(waiting), this.signal);
-    let seen = -1;
-    const observer = new ResizeObserver(() => {
-      const width = this.root.clientWidth;
-      if (width !== seen) redraw();
-      seen = width;
-    });
-    observer.observe(this.root);
-    this.signal.addEventListener("abort", () => {
-      observer.disconnect();
-      cancelAnimationFrame(this.scheduled);
-    });
+    this.repainting.start();
     this.take();
     this.tellStatus();
-  }
-
-  private measure(width: number): void {
-    const name = width >= WIDE ? "wide" : width >= NARROW ? "narrow" : "slim";
-    if (this.root.dataset.width !== name) this.root.dataset.width = name;
   }
 
   private take(): void {
@@ -131,7 +107,7 @@ export class Score {
       this.describe(frame);
     } catch (error) {
       this.complain(error);
-      if ("version" in wire) this.link.set({ _drawn: wire.version });
+      if ("version" in wire) this.link.echo(wire.version);
     }
     this.tellStatus();
     this.refresh();
@@ -169,46 +145,29 @@ export class Score {
   }
 
   private refresh(): void {
-    if (this.scheduled === 0 && !this.signal.aborted)
-      this.scheduled = requestAnimationFrame(() => {
-        this.scheduled = 0;
-        this.paint();
-      });
+    this.repainting.ask();
   }
 
-  private paint(): void {
+  private paint(ground: Ground): boolean {
     const { frame } = this;
-    const width = this.root.clientWidth;
-    if (!frame) return;
-    if (width === 0) {
-      this.waitForRoom();
-      return;
-    }
-    this.waited = 0;
-    this.measure(width);
+    if (!frame) return true;
+    this.ground = ground;
     try {
       if (isFilled(frame)) {
         this.text.show(frame, this.link.get("steps"));
-        this.theme ??= readTheme(this.root);
-        const theme = this.theme;
-        if (!this.lanes.paint(this.shown(frame), theme) || !this.ripple.paint(frame, theme)) return;
+        if (!this.lanes.paint(this.shown(frame), ground) || !this.ripple.paint(frame, ground)) return false;
       }
       this.root.dataset.drawn = String(frame.version);
     } catch (error) {
       this.complain(error);
       this.tellStatus();
     }
-    if (this.link.get("_drawn") < frame.version) this.link.set({ _drawn: frame.version });
-  }
-
-  /** JupyterLab hides everything for a moment while it changes the theme, too short for a change of size to be seen. */
-  private waitForRoom(): void {
-    this.waited += 1;
-    if (this.waited < FRAMES) this.refresh();
+    this.link.echo(frame.version);
+    return true;
   }
 
   private repaintRipple(): void {
-    if (isFilled(this.frame)) this.ripple.paint(this.frame, readTheme(this.root));
+    if (isFilled(this.frame) && this.ground) this.ripple.paint(this.frame, this.ground);
   }
 
   private complain(error: unknown): void {

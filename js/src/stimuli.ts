@@ -5,6 +5,7 @@ import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
 import { Pulse } from "./pulse";
+import { Remembered } from "./remembered";
 
 const BAND = 26;
 
@@ -19,6 +20,7 @@ export class StimulusLane implements Lane {
   private readonly told = make("span", { class: "rnnwidget-clipped" });
   private readonly reset = make("button", { type: "button" }, "reset input");
   private readonly foot = make("div", { class: "rnnwidget-stimulus-foot rnnwidget-muted" });
+  private readonly drawn = new Remembered();
   private names: string[] = [];
   private pulses: Pulse[] = [];
 
@@ -39,9 +41,21 @@ export class StimulusLane implements Lane {
     if (!inputs) return;
     const height = BAND * inputs.names.length;
     this.element.style.height = `${height + (frame.writing ? 20 : 0)}px`;
-    const { context } = prepare(this.canvas, scale.width, height);
+    if (!this.drawn.still(inputs.data, JSON.stringify(inputs.names), scale.width, theme, devicePixelRatio))
+      this.draw(inputs, frame.steps, { scale, theme });
+    this.build(frame.writing?.pulses === "" ? inputs.names : []);
+    for (const pulse of this.pulses) pulse.show(scale);
+    this.describe(frame);
+  }
+
+  private draw(
+    inputs: { names: string[]; data: Float32Array },
+    steps: number,
+    { scale, theme }: Omit<Sheet, "frame">,
+  ): void {
+    const { context } = prepare(this.canvas, scale.width, BAND * inputs.names.length);
     const names = inputs.names.map((name, channel) => {
-      const values = inputs.data.subarray(channel * frame.steps, (channel + 1) * frame.steps);
+      const values = inputs.data.subarray(channel * steps, (channel + 1) * steps);
       const area = { top: channel * BAND + 4, bottom: (channel + 1) * BAND - 4 };
       const [low, high] = finiteRange(values);
       const span = high - low || 1;
@@ -54,9 +68,6 @@ export class StimulusLane implements Lane {
       return label;
     });
     this.gutter.replaceChildren(...names);
-    this.build(frame.writing?.pulses === "" ? inputs.names : []);
-    for (const pulse of this.pulses) pulse.show(scale);
-    this.describe(frame);
   }
 
   private build(names: string[]): void {

@@ -3,6 +3,7 @@ import { make, setText } from "./dom";
 import { visibleToken } from "./format";
 import { aroundFirst, type Label, placeLabels } from "./labels";
 import { type Lane, laneParts, type Sheet } from "./lane";
+import type { Theme } from "./theme";
 import type { TimeScale } from "./timescale";
 
 const REACH = 6;
@@ -16,6 +17,7 @@ export class TokenLane implements Lane {
   private tokens: string[] = [];
   private widths: number[] = [];
   private font = "";
+  private theme: Theme | null = null;
   private scale: TimeScale | null = null;
 
   constructor(private readonly cursor: Cursor) {
@@ -27,16 +29,18 @@ export class TokenLane implements Lane {
     cursor.listen(() => this.place());
   }
 
-  paint({ frame, scale }: Omit<Sheet<{ tokens: string[] | null }>, "theme">): void {
+  paint({ frame, scale, theme }: Sheet<{ tokens: string[] | null }>): void {
     this.element.hidden = frame.tokens === null;
-    const tokens = frame.tokens ?? [];
+    if (!frame.tokens) return;
+    const tokens = frame.tokens;
     if (tokens.length !== this.tokens.length || tokens.some((token, step) => token !== this.tokens[step])) {
       this.tokens = tokens;
       for (const label of this.shown.values()) label.remove();
       this.shown.clear();
       this.font = "";
     }
-    this.measure();
+    if (theme !== this.theme || this.font === "") this.measure();
+    this.theme = theme;
     this.scale = scale;
     this.place();
   }

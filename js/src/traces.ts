@@ -45,6 +45,7 @@ export class TraceLane implements Lane {
   private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { role: "img" });
   private lines: Line[] = [];
+  private readonly grip: TraceGrip;
   private grippable: Grippable | null = null;
   private axis = "";
 
@@ -60,7 +61,7 @@ export class TraceLane implements Lane {
     this.gutter = parts.gutter;
     this.margin = parts.margin;
     parts.field.append(this.canvas);
-    new TraceGrip(parts.field, link, () => this.grippable);
+    this.grip = new TraceGrip(parts.field, link, () => this.grippable);
     cursor.listen(() => this.writeValues());
   }
 
@@ -81,6 +82,7 @@ export class TraceLane implements Lane {
     const valueAt = (at: number) => limits[0] + ((bottom - at) / (bottom - top)) * (limits[1] - limits[0]);
     const lines = this.lines.map(({ site, after }) => ({ site: site.name, values: after }));
     this.grippable = { frame, scale, lines, heightOf: y, valueAt };
+    this.grip.show();
     const { context } = prepare(this.canvas, scale.width, this.height);
     const thin = scale.column < 5 ? 0.7 : 1;
     const rules = this.group === "gates" ? limits : [0];

@@ -52,6 +52,11 @@ export class FakeModel {
     this.dirty = {};
   }
 
+  /** Whether Python would have been told everything. */
+  get settled(): boolean {
+    return Object.keys(this.dirty).length === 0;
+  }
+
   on(event: string, listener: Listener): void {
     this.listeners.set(event, (this.listeners.get(event) ?? new Set()).add(listener));
   }

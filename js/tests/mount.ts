@@ -16,7 +16,7 @@ export interface Mounted {
   painted(version: number): Promise<void>;
 }
 
-/** A view on the page, painted once, removed after the test. */
+/** A view on the page, painted once and echoed, removed after the test. */
 export async function mount(
   traits: Partial<Traits> = {},
   { width = 1000, model = new FakeModel({ _frame: lstmFrame(), ...traits }) } = {},
@@ -43,6 +43,7 @@ export async function mount(
   };
   const frame = model.get("_frame");
   if ("version" in frame) await painted(frame.version);
+  await expect.poll(() => model.settled).toBe(true);
   return { model, root, element, controller, find, show, painted };
 }
 

@@ -198,7 +198,7 @@ describe("the answer lane", () => {
   const lane = (change = {}) => ({
     number: 1,
     reason: "",
-    label: "P(positive)",
+    labels: ["P(positive)"],
     limits: [0, 1] as [number, number],
     steps: STEPS,
     before: floats(Array.from({ length: STEPS }, () => 0.07)),

@@ -119,14 +119,15 @@ describe("edited dials", () => {
     },
   } as const;
 
-  it("get their tracks one after the other, whoever edited them", async () => {
+  it("get their tracks one after the other, the newest first, whoever edited them", async () => {
     const view = await mount(edited);
-    expect(looks(view)).toMatchObject([{ site: "input_gate", kind: "shift" }]);
-    view.model.receive({ _tracks: { input_gate: track({ done: false, values: [-6], answers: [0.1] }) } });
+    await expect.poll(() => looks(view)).toMatchObject([{ site: "forget_gate", kind: "clamp", idle: true }]);
+    const clamp = track({ kind: "clamp" });
+    view.model.receive({ _tracks: { forget_gate: { ...clamp, done: false, values: [0], answers: [0.1] } } });
     expect(looks(view).length).toBe(1);
-    view.model.receive({ _tracks: { input_gate: track() } });
-    expect(looks(view).slice(1)).toMatchObject([{ site: "forget_gate", kind: "clamp" }]);
-    view.model.receive({ _tracks: { input_gate: track(), forget_gate: track({ kind: "clamp" }) } });
+    view.model.receive({ _tracks: { forget_gate: clamp } });
+    expect(looks(view).slice(1)).toMatchObject([{ site: "input_gate", kind: "shift", idle: true }]);
+    view.model.receive({ _tracks: { input_gate: track(), forget_gate: clamp } });
     await view.show(lstmFrame({ edited: true }, { version: 2 }));
     expect(looks(view).length).toBe(2);
   });
@@ -134,16 +135,61 @@ describe("edited dials", () => {
   it("are not asked about again and again where there is no answer", async () => {
     const view = await mount(edited);
     for (let round = 0; round < 5; round++) view.model.receive({ _tracks: {} });
-    expect(looks(view).map(({ site }) => site)).toEqual(["input_gate", "forget_gate"]);
+    expect(looks(view).map(({ site }) => site)).toEqual(["forget_gate", "input_gate"]);
   });
 
   it("wait for the one that somebody looks at", async () => {
     const view = await mount(edited);
+    await expect.poll(() => looks(view).length).toBe(1);
     slider(view, "output gate").focus();
     view.model.receive({ _tracks: { output_gate: track({ done: false }) } });
-    expect(looks(view).map(({ site }) => site)).toEqual(["input_gate", "output_gate"]);
+    expect(looks(view)).toMatchObject([
+      { site: "forget_gate", idle: true },
+      { site: "output_gate", idle: false },
+    ]);
     view.model.receive({ _tracks: { output_gate: track() } });
-    expect(looks(view).at(-1)).toMatchObject({ site: "forget_gate" });
+    expect(looks(view).at(-1)).toMatchObject({ site: "input_gate" });
+  });
+});
+
+describe("a track that was still growing", () => {
+  const half = track({ done: false, values: [-6, 0], answers: [0.1, 0.5] });
+
+  it("is gone on with after a newer picture, for which Python gave it up", async () => {
+    const view = await mount({ dials: { forget_gate: { kind: "shift", value: 2 } } });
+    await expect.poll(() => looks(view).length).toBe(1);
+    view.model.receive({ _tracks: { forget_gate: half } });
+    expect(looks(view).length).toBe(1);
+    await view.show(lstmFrame({ edited: true }, { version: 2 }));
+    await expect.poll(() => looks(view).slice(1)).toMatchObject([{ site: "forget_gate", kind: "shift" }]);
+  });
+
+  it("is gone on with once, when pictures no longer follow each other", async () => {
+    const view = await mount({ dials: { forget_gate: { kind: "shift", value: 2 } } });
+    for (const version of [2, 3, 4]) await view.show(lstmFrame({ edited: true }, { version }));
+    expect(looks(view)).toEqual([]);
+    await expect.poll(() => looks(view).length).toBe(1);
+  });
+
+  it("is gone on with after an error", async () => {
+    const view = await mount({ dials: { forget_gate: { kind: "shift", value: 2 } } });
+    await expect.poll(() => looks(view).length).toBe(1);
+    view.model.receive({ _tracks: { forget_gate: half } });
+    view.model.receive({ _status: { state: "error", message: "RuntimeError: no" } });
+    expect(looks(view).length).toBe(2);
+  });
+
+  it("comes back to the dial where somebody is, though nobody edited that", async () => {
+    const view = await mount();
+    slider(view, "output gate").focus();
+    view.model.receive({ _tracks: { output_gate: half } });
+    view.model.receive({ _tracks: {} });
+    await view.show(lstmFrame({ edited: true }, { version: 2 }));
+    await expect.poll(() => looks(view).at(-1)).toMatchObject({ site: "output_gate", idle: false });
+    const asked = looks(view).length;
+    view.model.receive({ _tracks: { output_gate: track() } });
+    await view.show(lstmFrame({ edited: true }, { version: 3 }));
+    expect(looks(view).length).toBe(asked);
   });
 });
 
@@ -155,15 +201,21 @@ describe("what wider edits do to a dial", () => {
     const input = slider(view, "forget gate").getBoundingClientRect();
     const tick = ghost.getBoundingClientRect();
     expect((tick.left + tick.right) / 2).toBeCloseTo(input.left + 7 + 0.9 * (input.width - 14), 0);
-    expect(dial(view, "forget gate").querySelector(".rnnwidget-words-answers")!.textContent).toBe(
-      "+4.8 from all units · P(positive) 0.10 … 0.90",
-    );
+    for (const [name, words] of [
+      ["answers", "P(positive) 0.10 … 0.90"],
+      ["wider", "+4.8 from all units"],
+    ]) {
+      const place = dial(view, "forget gate").querySelector<HTMLElement>(`.rnnwidget-words-${name}`)!;
+      expect([place.textContent, place.hidden]).toEqual([words, false]);
+      expect(place.scrollWidth).toBeLessThanOrEqual(place.clientWidth);
+    }
     const spoken = () => slider(view, "forget gate").getAttribute("aria-valuetext");
     expect(spoken()).toBe("0, untouched; +4.8 from all units");
     expect(dial(view, "forget gate").dataset.touched).toBe("false");
     expect(dial(view, "input gate").querySelector<HTMLElement>(".rnnwidget-ghost")!.hidden).toBe(true);
     dial(view, "forget gate").querySelector<HTMLButtonElement>("button[value=clamp]")!.click();
     expect(ghost.hidden).toBe(true);
+    expect(dial(view, "forget gate").querySelector<HTMLElement>(".rnnwidget-words-wider")!.hidden).toBe(true);
     view.model.receive({ inherited: {} });
     dial(view, "forget gate").querySelector<HTMLButtonElement>("button[value=shift]")!.click();
     expect(ghost.hidden).toBe(true);

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnwidget.widgets.wire import Frame, float_bytes
 
-Values = Iterator[tuple[int, float]]
+Values = Iterator[tuple[int, Tensor | float]]
 Line = Callable[[], Values]
 
 PAUSE = 0.25
@@ -28,12 +28,13 @@ LOOK = 0.1
 class Question:
     """What a lane is to show; ``before`` and ``after`` yield (number of steps read, answer), ``after`` None unedited.
 
-    ``before_of`` tells the same line before of one question from another's: it is kept. ``same_steps`` is the step
-    before of every step after where the two differ, −1 if there is none.
+    An answer is a number for each of ``labels``, of which the lane shows one, at first the ``picked``. ``before_of``
+    tells the same lines before of one question from another's: they are kept. ``same_steps`` is the step before of
+    every step after where the two differ, −1 if there is none. ``truth`` is what the answers should have been, as
+    (label, step); ``series`` says that they are the values of a series, whose own range is what there is to see.
     """
 
-    number: int
-    label: str
+    labels: tuple[str, ...]
     limits: tuple[float, float] | None
     steps: int
     before: Line
@@ -41,6 +42,17 @@ class Question:
     before_of: object
     steps_before: int
     same_steps: Tensor | None = None
+    picked: int = 0
+    truth: Tensor | None = None
+    series: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A question that is put together once there is time for it, for the answer of this number."""
+
+    number: int
+    question: Callable[[], Question]
 
 
 class AnswerLane:
@@ -53,11 +65,11 @@ class AnswerLane:
     def __init__(self, tell: Callable[[Frame], None], wanted: Callable[[], bool], pause: float | None = None) -> None:
         self._tell, self._wanted, self._pause = tell, wanted, PAUSE if pause is None else pause
         self._asked = threading.Condition()
-        self._question: Question | None = None
+        self._question: Asked | None = None
         self._thread: threading.Thread | None = None
         self._kept: tuple[object, Tensor] | None = None
 
-    def ask(self, question: Question | None) -> None:
+    def ask(self, question: Asked | None) -> None:
         """Put the newest question, or drop the last one."""
         with self._asked:
             self._question = question
@@ -96,7 +108,7 @@ class AnswerLane:
                 if done and self._question is question:
                     self._question = None
 
-    def _settled(self) -> Question | None:
+    def _settled(self) -> Asked | None:
         """The newest question, once it has stood for a while; None ends the thread."""
         with self._asked:
             while (question := self._question) is not None and self._going:
@@ -113,44 +125,49 @@ class AnswerLane:
         """Whether anybody wants an answer; the thread ends where nobody does, or where the process is about to end."""
         return threading.main_thread().is_alive() and self._wanted()
 
-    def _current(self, question: Question) -> bool:
+    def _current(self, question: Asked) -> bool:
         return self._question is question and self._going
 
-    def _answer(self, question: Question) -> bool:
+    def _answer(self, asked: Asked) -> bool:
         """Whether it came to an end."""
+        question = asked.question()
         kept = self._kept if self._kept is not None and self._kept[0] == question.before_of else None
-        before = torch.full((question.steps_before,), torch.nan) if kept is None else kept[1]
-        after = None if question.after is None else torch.full((question.steps,), torch.nan)
+        count = len(question.labels)
+        before = torch.full((count, question.steps_before), torch.nan) if kept is None else kept[1]
+        after = None if question.after is None else torch.full((count, question.steps), torch.nan)
         told = time.monotonic()
         for line, values in ((before, question.before if kept is None else None), (after, question.after)):
             if line is None or values is None:
                 continue
             for read, value in values():
-                if not self._current(question):
+                if not self._current(asked):
                     return False
-                line[read - 1] = value
+                line[:, read - 1] = value if isinstance(value, float) else value.to(line)
                 if time.monotonic() - told > PACE:
-                    self._tell(_frame(question, before, after, done=False))
+                    self._tell(_frame(asked.number, question, before, after, done=False))
                     told = time.monotonic()
             if line is before:
                 self._kept = (question.before_of, before)
-        if not self._current(question):
+        if not self._current(asked):
             return False
-        self._tell(_frame(question, before, after, done=True))
+        self._tell(_frame(asked.number, question, before, after, done=True))
         return True
 
 
-def _frame(question: Question, before: Tensor, after: Tensor | None, *, done: bool) -> Frame:
+def _frame(number: int, question: Question, before: Tensor, after: Tensor | None, *, done: bool) -> Frame:
     if question.same_steps is not None:
         same = question.same_steps
-        before = before[same.clamp(min=0)].masked_fill(same < 0, torch.nan)
+        before = before[:, same.clamp(min=0)].masked_fill(same < 0, torch.nan)
     return {
-        "number": question.number,
+        "number": number,
         "reason": "",
-        "label": question.label,
+        "labels": list(question.labels),
+        "picked": question.picked,
         "limits": None if question.limits is None else list(question.limits),
         "steps": question.steps,
         "before": float_bytes(before),
         "after": None if after is None else float_bytes(after),
+        "truth": None if question.truth is None else float_bytes(question.truth),
+        "series": question.series,
         "done": done,
     }

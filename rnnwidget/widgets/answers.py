@@ -82,16 +82,20 @@ class Reader:
         """
         if self.answer is not None:
             return _own(self.answer, output, sequence)
-        found = first_tensor(output)
-        if isinstance(found, PackedSequence):
-            found, unpacked = pad_packed_sequence(found, batch_first=True)
-            lengths, batch_first = unpacked.tolist(), True
-        if found is None or found.numel() == 0 or found.is_complex():
+        found = tensor_in(output, Wanted(sequence, batch, lengths, batch_first))
+        if found is None:
             return None
-        tensor, wanted = found.detach(), Wanted(sequence, batch, lengths, batch_first)
+        tensor, wanted = found
         if self.vocabulary is not None:
             return self._next_token(tensor, wanted)
         return self._forecast(tensor, wanted) or self._numbers(tensor, wanted)
+
+    def truth(self, wanted: Wanted, channels: int) -> Tensor | None:
+        """What every step of one sequence should have been, as (channel, step); None where the targets do not say."""
+        if not isinstance(self.targets, Tensor) or not self.targets.is_floating_point():
+            return None
+        truth = own_series(self.targets.detach(), wanted)
+        return truth if truth is not None and truth.shape == (channels, wanted.own_steps) else None
 
     @property
     def _meaning(self) -> Meaning | None:
@@ -162,6 +166,17 @@ class Reader:
         return Reading(("error (RMS)",), error, caption, None, series[:CHANNELS], truth[:CHANNELS])
 
 
+def tensor_in(output: object, wanted: Wanted) -> tuple[Tensor, Wanted] | None:
+    """The numbers of an output, padded where they were packed, and how they are laid out; None if there are none."""
+    found = first_tensor(output)
+    if isinstance(found, PackedSequence):
+        found, unpacked = pad_packed_sequence(found, batch_first=True)
+        wanted = Wanted(wanted.sequence, wanted.batch, unpacked.tolist(), batch_first=True)
+    if found is None or found.numel() == 0 or found.is_complex():
+        return None
+    return found.detach(), wanted
+
+
 def headline(before: Reading, after: Reading, picked: int) -> str:
     """The line that says what changed, such as ``P(positive)  0.07 → 0.61``."""
     label = before.names[picked]
@@ -182,7 +197,10 @@ def picked_label(before: Reading, after: Reading) -> int:
 
 def comparable(readings: tuple[Reading, Reading] | None) -> bool:
     """Whether before and after have numbers of the same names."""
-    return readings is not None and 0 < len(readings[0].names) == len(readings[1].names)
+    if readings is None or not readings[0].names:
+        return False
+    before, after = readings
+    return before.names is after.names or before.labels == after.labels
 
 
 def shortened(before: Reading, after: Reading) -> tuple[Reading, Reading]:

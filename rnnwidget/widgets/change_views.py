@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import ipywidgets
 
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_frame import answer_frame
-from rnnwidget.widgets.answer_lane import AnswerLane
+from rnnwidget.widgets.answer_lane import AnswerLane, Asked
 from rnnwidget.widgets.answers import Reader, Reading, comparable
 from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.frame import Shown, layer_label
@@ -23,7 +25,6 @@ from rnnwidget.widgets.score import Score
 from rnnwidget.widgets.wire import Frame
 
 WAITING = "Call the model once, as in model(x), and its ripple appears here."
-SERIES = "the answer is a series of its own: it stands beside the truth below"
 
 
 class ChangeViews:
@@ -76,6 +77,11 @@ class ChangeViews:
             return self._read[2]
         before = self.read(picture, sequence, picture.baseline_output, after=False)
         after = before if not picture.edited else self.read(picture, sequence, picture.output)
+        if before is not None and after is not None and (before.series is None) != (after.series is None):
+            # The targets fit one of two inputs of different lengths: without them both are read alike.
+            plain = replace(self._reader, targets=None)
+            before = self.read(picture, sequence, picture.baseline_output, after=False, reader=plain)
+            after = self.read(picture, sequence, picture.output, reader=plain)
         found = None if before is None or after is None else (before, after)
         self._read = picture, sequence, found
         return found
@@ -85,15 +91,14 @@ class ChangeViews:
         return self._own.show(readings, edited=picture.edited)
 
     def read(
-        self, picture: Picture, sequence: int, output: object, *, after: bool = True, read_steps: int | None = None
+        self, picture: Picture, sequence: int, output: object, *, after: bool = True, reader: Reader | None = None
     ) -> Reading | None:
-        """The answer in an output of the model, run on the input after or before the change, or on its first steps."""
+        """The answer in an output of the model, run on the input after or before the change."""
         recording = picture.recording if after else picture.baseline_recording
         layer = recording[recording.layers[0]]
         lengths = layer.lengths.tolist()
-        if read_steps is not None:
-            lengths = [min(steps, read_steps) for steps in lengths]
-        return self._reader.read(output, sequence, picture.batch, lengths=lengths, batch_first=layer.batch_first)
+        reader = reader or self._reader
+        return reader.read(output, sequence, picture.batch, lengths=lengths, batch_first=layer.batch_first)
 
     def parts(self, picture: Picture, shown: Shown, readings: tuple[Reading, Reading] | None) -> Frame:
         """What these views add to a frame of the score; asks the answer lane for the picture."""
@@ -119,21 +124,12 @@ class ChangeViews:
         if self._about is not None and self._about[0] is picture and self._about[1] == sequence:
             return
         self._about, self._number = about, self._number + 1
-        if readings is None or not comparable(readings) or readings[0].series is not None:
+        if readings is None or not comparable(readings):
             self._lane.ask(None)
-            is_series = readings is not None and readings[0].series is not None
-            self._tell({"number": self._number, "reason": SERIES if is_series else ""})
+            self._tell({"number": self._number, "reason": ""})
             return
-        self._lane.ask(
-            lane_question(
-                self._twin,
-                picture,
-                sequence,
-                readings,
-                lambda output, steps: self.read(picture, sequence, output, read_steps=steps),
-                self._number,
-            )
-        )
+        question = partial(lane_question, self._twin, picture, sequence, readings, self._reader)
+        self._lane.ask(Asked(self._number, question))
 
     def _tell(self, lane: Frame) -> None:
         lane = lane | {"reason": self._labelled(str(lane["reason"]))}

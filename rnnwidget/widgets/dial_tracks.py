@@ -48,7 +48,7 @@ class DialTracks:
         self._tracks.wait()
 
     def _on_looked_at(self, change: Any) -> None:
-        looked_at: Mapping[str, str] = change["new"]
+        looked_at: Mapping[str, Any] = change["new"]
         self._tracks.give_up()
         if not looked_at or not self._probe.may_ask:
             return
@@ -57,7 +57,8 @@ class DialTracks:
             if knob is None or readings is None:
                 return
             label = readings[0].labels[picked_label(*readings)]
-            self._tracks.want(Track(knob, label, _named(readings[0], label), readings[0].limits))
+            track = Track(knob, label, _named(readings[0], label), readings[0].limits)
+            self._tracks.want(track, idle=bool(looked_at.get("idle")))
 
     def _knob(self, site: str, kind: str) -> Knob | None:
         return self._panel.knob(site, kind, self._probe.version)

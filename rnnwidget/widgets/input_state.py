@@ -94,5 +94,5 @@ class InputState(ViewState):
         if place is None:
             raise ValueError(NOT_FOUND)
         inputs = with_pulse(base.inputs, place, self.sequence, channel, start, stop, move, gain, read.size(0))
-        told = told_of_pulse(channel, start, stop, move, gain)
+        told = told_of_pulse(channel, start, min(stop, read.size(0)), move, gain)
         return Written(inputs, base.words, (*base.told, told))

@@ -3,49 +3,164 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from rnnwidget.editing import Edit, answer_steps
+from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_lane import Line, Question, Values
-from rnnwidget.widgets.answers import Reading, picked_label
+from rnnwidget.widgets.answers import SHOWN, Reader, Reading, picked_label, shortened, tensor_in
+from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, series_axes
 from rnnwidget.widgets.picture import Picture
 
-ReadAt = Callable[[object, int], Reading | None]
+ReadAt = Callable[[object, int], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One of the two runs that the lane compares, for one sequence."""
+
+    inputs: object
+    edits: Sequence[Edit]
+    output: object
+    recording: Recording
+    sequence: int
+
+    def wanted(self, read: int | None = None) -> Wanted:
+        """Where this sequence lies in an output, or in that of the first ``read`` steps."""
+        layer = self.recording[self.recording.layers[0]]
+        lengths = [steps if read is None else min(steps, read) for steps in layer.lengths.tolist()]
+        return Wanted(self.sequence, len(lengths), lengths, layer.batch_first)
+
+    def series(self) -> SeriesAxes | None:
+        """Where the output has numbers for each step of the input; None where it has not."""
+        found = tensor_in(self.output, self.wanted())
+        axes = None if found is None else series_axes(*found)
+        return None if axes is None or axes.steps != self.wanted().steps else axes
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """The numbers that the lane follows: their names, and how they are read of what was made of the first steps."""
+
+    labels: tuple[str, ...]
+    picked: int
+    limits: tuple[float, float] | None
+    truth: Tensor | None
+    series: bool
+    read: tuple[ReadAt, ReadAt]
 
 
 def lane_question(
-    twin: Twin, picture: Picture, sequence: int, readings: tuple[Reading, Reading], read_at: ReadAt, number: int
+    twin: Twin, picture: Picture, sequence: int, readings: tuple[Reading, Reading], reader: Reader
 ) -> Question:
-    """The question for the picked label of one sequence; ``read_at(output, t)`` reads the answer after t steps."""
-    layer = picture.recording.layers[0]
-    label = readings[0].labels[picked_label(*readings)]
-    limits = readings[0].limits
-
-    def line(inputs: object, edits: Sequence[Edit]) -> Line:
-        return lambda: _values(twin, inputs, edits, label, read_at)
-
+    """The question for one sequence: of a series its channels, of any other answer the labels on show."""
+    before = _Run(picture.inputs_before, (), picture.baseline_output, picture.baseline_recording, sequence)
+    after = _Run(picture.inputs, picture.edits, picture.output, picture.recording, sequence)
+    followed = _channels(before, after, readings, reader) or _labels(before, after, readings, reader)
     return Question(
-        number=number,
-        label=f"P({label})" if limits == (0.0, 1.0) else label,
-        limits=limits,
-        steps=picture.steps(layer, sequence),
-        before=line(picture.inputs_before, ()),
-        after=line(picture.inputs, picture.edits) if picture.edited else None,
-        before_of=(picture.baseline_recording, sequence, label),
-        steps_before=int(picture.baseline_recording[layer].lengths[sequence]),
+        labels=followed.labels,
+        limits=followed.limits,
+        steps=after.wanted().own_steps,
+        before=_line(twin, before, followed.read[0]),
+        after=_line(twin, after, followed.read[1]) if picture.edited else None,
+        before_of=(picture.baseline_recording, sequence, followed.labels),
+        steps_before=before.wanted().own_steps,
         same_steps=None if picture.same_steps is None else picture.same_steps[sequence],
+        picked=followed.picked,
+        truth=followed.truth,
+        series=followed.series,
     )
 
 
-def _values(twin: Twin, inputs: object, edits: Sequence[Edit], label: str, read_at: ReadAt) -> Values:
-    with torch.no_grad():
-        for read, output in answer_steps(twin, inputs, edits=edits, answer=_itself):
-            reading = read_at(output, read)
-            if reading is None or label not in reading.labels:
-                raise ValueError(f"the output after {read} steps has no answer named {label!r}")
-            yield read, reading.values[reading.labels.index(label)]
+def _channels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader) -> _Followed | None:
+    """The channels of a series that has a value for each step of the input."""
+    axes = before.series(), after.series()
+    if axes[0] is None or axes[1] is None or all(reading.series is None for reading in readings):
+        return None
+    found = tensor_in(after.output, after.wanted())
+    own = None if found is None else axes[1].of(found[0], after.sequence)
+    if own is None:
+        return None
+    count = own.size(0)
+    truth = reader.truth(after.wanted(), count)
+    return _Followed(
+        labels=("output",) if count == 1 else tuple(f"output {channel}" for channel in range(min(count, SHOWN))),
+        picked=0,
+        limits=None,
+        truth=None if truth is None else truth[:SHOWN],
+        series=True,
+        read=(_channels_at(before, axes[0]), _channels_at(after, axes[1])),
+    )
+
+
+def _channels_at(run: _Run, axes: SeriesAxes) -> ReadAt:
+    def read(output: object, steps: int) -> Tensor:
+        found = tensor_in(output, run.wanted(steps))
+        own = None if found is None else axes.of(found[0], run.sequence)
+        if own is None or own.size(1) != steps:
+            shape = "nothing" if found is None else " × ".join(map(str, found[0].shape))
+            read_so_far = "1 step" if steps == 1 else f"{steps} steps"
+            raise ValueError(
+                f"after {read_so_far} the output is {shape}: it does not have one value for each step read"
+            )
+        return own[:SHOWN, steps - 1]
+
+    return read
+
+
+def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader) -> _Followed:
+    """The labels of the answer that are on show."""
+    picked, all_names = readings[0].labels[picked_label(*readings)], readings[0].labels
+    names = tuple(dict.fromkeys((*shortened(*readings)[0].labels, picked)))
+    limits = readings[0].limits
+    truth = reader.truth(after.wanted(), len(all_names)) if limits is None else None
+    targeted = any(reading.series is not None or reading.truth is not None for reading in readings)
+    reader = reader if targeted else replace(reader, targets=None)
+    return _Followed(
+        labels=tuple(f"P({name})" for name in names) if limits == (0.0, 1.0) else names,
+        picked=names.index(picked),
+        limits=limits,
+        truth=None if truth is None else truth[[all_names.index(name) for name in names]],
+        series=False,
+        read=(_labels_at(before, names, reader), _labels_at(after, names, reader)),
+    )
+
+
+def _labels_at(run: _Run, names: Sequence[str], reader: Reader) -> ReadAt:
+    known: tuple[Sequence[str], list[int]] | None = None
+
+    def read(output: object, steps: int) -> Tensor:
+        nonlocal known
+        wanted = run.wanted(steps)
+        reading = reader.read(
+            output, run.sequence, wanted.batch, lengths=wanted.lengths, batch_first=wanted.batch_first
+        )
+        if reading is None:
+            raise ValueError(f"the output after {steps} steps holds no answer for this sequence")
+        if known is None or known[0] is not reading.names:
+            missing = [name for name in names if name not in reading.names]
+            if missing:
+                raise ValueError(f"the output after {steps} steps has no answer named {missing[0]!r}")
+            known = reading.names, [reading.names.index(name) for name in names]
+        return reading.vector[known[1]]
+
+    return read
+
+
+def _line(twin: Twin, run: _Run, read: ReadAt) -> Line:
+    def values() -> Values:
+        own_steps = run.wanted().own_steps
+        with torch.no_grad():
+            for steps, output in answer_steps(twin, run.inputs, edits=run.edits, answer=_itself):
+                if steps > own_steps:
+                    return
+                yield steps, read(output, steps)
+
+    return values
 
 
 def _itself(output: object) -> object:

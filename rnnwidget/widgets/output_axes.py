@@ -80,19 +80,38 @@ def at_last_step(own: Tensor, may_be_time: range, wanted: Wanted) -> tuple[Tenso
     return own.reshape(-1), where
 
 
+@dataclass(frozen=True)
+class SeriesAxes:
+    """Which axis of an output counts the sequences, None if there is one, and which axis of what is left the steps."""
+
+    batch: int | None
+    time: int
+    steps: int
+
+    def of(self, tensor: Tensor, sequence: int) -> Tensor | None:
+        """One sequence of an output of this layout as (channel, step); None if it has another."""
+        if tensor.dim() <= (self.batch or 0) or (self.batch is not None and sequence >= tensor.size(self.batch)):
+            return None
+        own = tensor if self.batch is None else tensor.select(self.batch, sequence)
+        if not self.time < own.dim() <= 2:
+            return None
+        return own.unsqueeze(0) if own.dim() == 1 else own.movedim(self.time, 1)
+
+
+def series_axes(tensor: Tensor, wanted: Wanted) -> SeriesAxes | None:
+    """Where the series of one sequence lies; None where there is none."""
+    axis = batch_axis(tensor, wanted)
+    if axis is None and wanted.batch > 1:
+        return None
+    own = tensor if axis is None else tensor.select(axis, wanted.sequence)
+    if own.dim() not in (1, 2):
+        return None
+    time = 1 if own.dim() == 2 and own.size(0) != wanted.steps == own.size(1) else 0
+    return SeriesAxes(axis, time, own.size(time))
+
+
 def own_series(tensor: Tensor, wanted: Wanted) -> Tensor | None:
     """One sequence's values as (channel, step), cut to its own steps; None where they are no series."""
-    axis = batch_axis(tensor, wanted)
-    if axis is None:
-        if wanted.batch > 1:
-            return None
-        own = tensor
-    else:
-        own = tensor.select(axis, wanted.sequence)
-    if own.dim() == 1:
-        own = own.unsqueeze(0)
-    elif own.dim() == 2:
-        own = own.T if own.size(0) == wanted.steps or own.size(1) != wanted.steps else own
-    else:
-        return None
-    return own[:, : wanted.own_steps] if own.size(1) == wanted.steps > 0 else own
+    axes = series_axes(tensor, wanted)
+    own = None if axes is None else axes.of(tensor, wanted.sequence)
+    return own if own is None or own.size(1) != wanted.steps else own[:, : wanted.own_steps]

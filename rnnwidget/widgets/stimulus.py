@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.recording.twin import Arguments
 
 NOT_FOUND = "the layer reads something that the model computes from its input: set inspector.inputs from Python instead"
 
 
+@runtime_checkable
+class Place(Protocol):
+    """What of an input a layer reads as it is."""
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """What leads to it, through tuples, lists and dicts."""
+
+    def read(self, value: Any, sequence: int) -> Float[Tensor, "time channel"] | None:
+        """One sequence of what stands there; None if there is no such sequence."""
+
+    def written(self, value: Any, sequence: int, channel: int, series: Float[Tensor, " time"]) -> object:
+        """The same with the first steps of one channel of a sequence replaced; ``value`` stays as it is."""
+
+
 @dataclass(frozen=True)
-class Place:
-    """The tensor of an input that a layer reads as it is, and which of its axes are batch, time and channel."""
+class TensorPlace:
+    """A tensor, and which of its axes are batch, time and channel."""
 
     path: tuple[Any, ...]
     axes: str
 
-    def series(self, tensor: Tensor, sequence: int) -> Float[Tensor, "time channel"]:
-        """One sequence of ``tensor``; writing to it writes to the tensor."""
-        if "batch" in self.axes.split():
-            tensor = tensor.select(self.axes.split().index("batch"), sequence)
-        return tensor if "channel" in self.axes.split() else tensor.unsqueeze(-1)
+    def read(self, value: Tensor, sequence: int) -> Float[Tensor, "time channel"] | None:
+        """One sequence of ``value``; writing to it writes to ``value``."""
+        names = self.axes.split()
+        if "batch" in names:
+            if sequence >= value.size(names.index("batch")):
+                return None
+            value = value.select(names.index("batch"), sequence)
+        return value if "channel" in names else value.unsqueeze(-1)
+
+    def written(self, value: Tensor, sequence: int, channel: int, series: Float[Tensor, " time"]) -> Tensor:
+        """A copy with the first steps of one channel of a sequence replaced."""
+        changed = value.detach().clone()
+        own = self.read(changed, sequence)
+        assert own is not None
+        own[: series.numel(), channel] = series
+        return changed
+
+
+@dataclass(frozen=True)
+class PackedPlace:
+    """A packed sequence: its steps lie one after the other, in each the sequences that are as long, longest first."""
+
+    path: tuple[Any, ...]
+
+    def read(self, value: PackedSequence, sequence: int) -> Float[Tensor, "time channel"] | None:
+        """One sequence of ``value``, in the order in which it was packed."""
+        if sequence >= int(value.batch_sizes[0]):
+            return None
+        own = value.data[_rows(value, sequence).to(value.data.device)]
+        return own if own.dim() == 2 else own.unsqueeze(-1) if own.dim() == 1 else None
+
+    def written(
+        self, value: PackedSequence, sequence: int, channel: int, series: Float[Tensor, " time"]
+    ) -> PackedSequence:
+        """One that is packed alike, with the first steps of one channel of a sequence replaced."""
+        changed = value.data.detach().clone()
+        flat = changed.unsqueeze(-1) if changed.dim() == 1 else changed
+        flat[_rows(value, sequence)[: series.numel()].to(changed.device), channel] = series
+        return PackedSequence(changed, value.batch_sizes, value.sorted_indices, value.unsorted_indices)
 
 
 AXES = {3: ("time batch channel", "batch time channel"), 2: ("time channel", "batch time", "time batch"), 1: ("time",)}
@@ -34,18 +84,26 @@ AXES = {3: ("time batch channel", "batch time channel"), 2: ("time channel", "ba
 
 def stimulus_place(inputs: object, read: Float[Tensor, "time channel"], sequence: int) -> Place | None:
     """Where ``read``, what a layer read of one sequence, stands in the model's input unchanged; None if nowhere."""
-    for path, tensor in _tensors(inputs):
-        if not tensor.is_floating_point():
-            continue
-        for axes in AXES.get(tensor.dim(), ()):
-            place = Place(path, axes)
-            names = axes.split()
-            if "batch" in names and sequence >= tensor.size(names.index("batch")):
-                continue
-            own = place.series(tensor, sequence)[: read.size(0)]
-            if own.shape == read.shape and _same(own, read):
+    for path, value in _values(inputs):
+        for place in _places(path, value):
+            own = place.read(value, sequence)
+            own = None if own is None else own[: read.size(0)]
+            if own is not None and own.shape == read.shape and _same(own, read):
                 return place
     return None
+
+
+def _places(path: tuple[Any, ...], value: Tensor | PackedSequence) -> Sequence[Place]:
+    if isinstance(value, PackedSequence):
+        return [PackedPlace(path)] if value.data.is_floating_point() else []
+    return [TensorPlace(path, axes) for axes in AXES.get(value.dim(), ())] if value.is_floating_point() else []
+
+
+def _rows(packed: PackedSequence, sequence: int) -> Int[Tensor, " time"]:
+    """The row of the packed data at which each step of a sequence lies."""
+    sizes = packed.batch_sizes
+    place = sequence if packed.unsorted_indices is None else int(packed.unsorted_indices[sequence])
+    return (sizes.cumsum(0) - sizes + place)[sizes > place]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -56,13 +114,20 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def with_pulse(
     inputs: object, place: Place, sequence: int, channel: int, start: int, stop: int, move: int, gain: float, steps: int
 ) -> object:
-    """The input with the steps [start, stop) of one channel moved and scaled; everything else is shared with it."""
-    tensor = _at(inputs, place.path)
-    with torch.no_grad():
-        changed = tensor.detach().clone()
-        own = place.series(changed, sequence)[:steps]
-        own[:, channel] = moved_pulse(own[:, channel], start, stop, move, gain)
-    return _replaced(inputs, place.path, changed)
+    """The input with the steps [start, stop) of one channel moved and scaled; everything else is shared with it.
+
+    ``steps`` is how many the sequence has: what reaches beyond them is cut off. ValueError where all of it does.
+    """
+    if start >= steps:
+        raise ValueError(
+            f"steps {start} to {stop - 1} lie beyond the end of sequence {sequence}, which has {steps} steps: brush "
+            "steps that it has"
+        )
+    value = _at(inputs, place.path)
+    own = place.read(value, sequence)
+    assert own is not None
+    series = moved_pulse(own[:steps, channel].detach(), start, min(stop, steps), move, gain)
+    return _replaced(inputs, place.path, place.written(value, sequence, channel, series))
 
 
 def moved_pulse(
@@ -98,35 +163,32 @@ def told_of_pulse(channel: int, start: int, stop: int, move: int, gain: float) -
     return f"input {channel}, {when},{moved}{' and' if moved and scaled else ''}{scaled}"
 
 
-def _tensors(inputs: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
-    if isinstance(inputs, Tensor):
+def _values(inputs: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor | PackedSequence]]:
+    if isinstance(inputs, (Tensor, PackedSequence)):
         yield path, inputs
     elif isinstance(inputs, Arguments):
-        yield from _tensors(inputs.positional, (*path, "positional"))
-        yield from _tensors(inputs.keywords, (*path, "keywords"))
+        yield from _values(inputs.positional, (*path, "positional"))
+        yield from _values(inputs.keywords, (*path, "keywords"))
     elif type(inputs) in (tuple, list):
         for index, part in enumerate(inputs):  # type: ignore[arg-type, var-annotated]
-            yield from _tensors(part, (*path, index))
+            yield from _values(part, (*path, index))
     elif isinstance(inputs, Mapping):
         for name, part in inputs.items():
-            yield from _tensors(part, (*path, name))
+            yield from _values(part, (*path, name))
 
 
-def _at(inputs: Any, path: tuple[Any, ...]) -> Tensor:
+def _at(inputs: Any, path: tuple[Any, ...]) -> Any:
     for key in path:
         inputs = getattr(inputs, key) if isinstance(inputs, Arguments) else inputs[key]
-    found: Tensor = inputs
-    return found
+    return inputs
 
 
-def _replaced(inputs: Any, path: tuple[Any, ...], tensor: Tensor) -> Any:
+def _replaced(inputs: Any, path: tuple[Any, ...], value: object) -> Any:
     if not path:
-        return tensor
+        return value
     key, rest = path[0], path[1:]
     if isinstance(inputs, Arguments):
-        return replace(inputs, **{key: _replaced(getattr(inputs, key), rest, tensor)})
+        return replace(inputs, **{key: _replaced(getattr(inputs, key), rest, value)})
     if isinstance(inputs, (tuple, list)):
-        return type(inputs)(
-            _replaced(part, rest, tensor) if index == key else part for index, part in enumerate(inputs)
-        )
-    return {name: _replaced(part, rest, tensor) if name == key else part for name, part in inputs.items()}
+        return type(inputs)(_replaced(part, rest, value) if index == key else part for index, part in enumerate(inputs))
+    return {name: _replaced(part, rest, value) if name == key else part for name, part in inputs.items()}

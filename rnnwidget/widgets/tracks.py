@@ -12,6 +12,11 @@ from rnnwidget.editing import Edit
 from rnnwidget.widgets.dials import Scope
 
 VALUES = 25
+FEW = 9
+LEAST = 3
+PATIENCE = 0.4
+"""A dial that nobody looks at is asked at a few values, and at fewer where they take longer than this."""
+
 PAUSE = 0.1
 BREATH = 0.001
 
@@ -44,6 +49,8 @@ class Track:
     name: str
     limits: tuple[float, float] | None
     answers: dict[float, float] = field(default_factory=dict)
+    count: int = VALUES
+    """How many of the values are to be asked at."""
 
     @property
     def values(self) -> list[float]:
@@ -53,8 +60,8 @@ class Track:
 
     @property
     def missing(self) -> list[float]:
-        """The values that nobody has asked at yet."""
-        return [value for value in self.values if value not in self.answers]
+        """The values that are to be asked at yet."""
+        return [value for value in self.values[: self.count] if value not in self.answers]
 
     def payload(self) -> dict[str, object]:
         """What the page draws; null where the answer is not finite."""
@@ -102,16 +109,20 @@ class Tracks:
         self._tracks: dict[str, Track] = {}
         self._guard = threading.Lock()
         self._asked: Track | None = None
+        self._patience = math.inf
         self._thread: threading.Thread | None = None
 
-    def want(self, track: Track) -> None:
-        """Draw a track, going on where it was left if it is the one known for its site."""
+    def want(self, track: Track, *, idle: bool = False) -> None:
+        """Draw a track, going on where it was left if it is the one known for its site; ``idle`` if nobody looks."""
         known = self._tracks.get(track.knob.site)
         if known is not None and (known.knob, known.label) == (track.knob, track.label):
             track = known
+        track.count = FEW if idle else VALUES
         self._tracks[track.knob.site] = track
+        if not track.missing:
+            self._tell()
         with self._guard:
-            self._asked = track
+            self._asked, self._patience = track, PATIENCE if idle else math.inf
             if self._thread is None and track.missing:
                 self._thread = threading.Thread(target=self._work, name="rnnwidget tracks")
                 self._thread.start()
@@ -152,11 +163,14 @@ class Tracks:
             time.sleep(BREATH)
 
     def _ask_next(self, track: Track) -> None:
-        value = track.missing[0]
+        value, begun = track.missing[0], time.monotonic()
         try:
             track.answers[value] = self._ask(track, value)
         except Exception:  # noqa: BLE001 - a user's model may raise anything; a gap says that there is no answer
             track.answers[value] = math.nan
+        self._patience -= time.monotonic() - begun
+        if self._patience < 0 and len(track.answers) >= LEAST:
+            track.count = len(track.answers)
 
     def _current(self) -> Track | None:
         """What to ask about; the thread ends where there is nothing, or where the process is about to end."""

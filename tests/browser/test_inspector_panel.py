@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.agreement import assert_answer_is_the_engines, assert_picture_is_the_engines, edits_in_force
-from tests.browser.models import INSPECTOR, SENTIMENT
+from tests.browser.models import IMPORTS, INSPECTOR, SENTIMENT
 from tests.browser.score import opened
 
 FORGET = "forget gate shift"
@@ -264,3 +264,46 @@ def test_a_restarted_kernel_leaves_a_still_picture(jupyter, chromium):
         assert score.root.locator(".rnnwidget-panel").evaluate("(panel) => panel.inert")
         assert score.picture() == picture
         assert score.edits.all_inner_texts() == lines
+
+
+SLOW = (
+    IMPORTS
+    + """
+import time
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 8)
+
+    def forward(self, x):
+        time.sleep(0.05)
+        return self.rnn(x)[0][-1, 0, :1]
+
+model, inputs = Slow(), (torch.randn(6, 1, 3),)
+inspector = rw.RNNInspector(model, inputs=inputs)
+inspector
+"""
+)
+
+
+def test_a_growing_track_outlives_what_a_cell_sets_meanwhile(jupyter, chromium):
+    with opened(jupyter, chromium, "growing", SLOW) as score:
+        strip = score.dial("update gate").locator(".rnnwidget-strip")
+        score.dial("update gate").hover()
+        expect(strip).to_have_attribute("data-points", re.compile("^[2-9]$"))
+        score.tell("inspector.edits = [rw.shift('update_gate', 2.0)]; inspector.units = [1, 2]")
+        expect(score.dial("update gate").locator("input[type=range]")).to_have_value("0")
+        expect(strip).to_have_attribute("data-done", "true")
+        score.page.mouse.move(0, 0)
+        score.tell("inspector.edits = []; inspector.units = []")
+        expect(score.edits).to_have_text(NONE)
+        edits = "[rw.shift('update_gate', 2.0, units=[3]), rw.shift('reset_gate', 1.0, units=[3])]"
+        score.tell(f"inspector.edits = {edits}")
+        for gate in ("reset gate", "update gate"):
+            expect(score.dial(gate).locator(".rnnwidget-strip")).to_have_attribute("data-points", re.compile("[1-9]"))
+        score.tell(
+            f"inspector.edits = {edits[:-1]}, rw.shift('candidate', 1.0, layer='rnn.l0')]; inspector.units = [3]"
+        )
+        for gate in ("reset gate", "update gate"):
+            expect(score.dial(gate).locator(".rnnwidget-strip")).to_have_attribute("data-done", "true")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets import answer_lane
-from rnnwidget.widgets.answer_lane import AnswerLane, Question
+from rnnwidget.widgets.answer_lane import AnswerLane, Asked, Question
 from tests.widgets.models import classifier_and_batch
 
 
@@ -28,7 +29,8 @@ def at_once(monkeypatch):
 
 
 def question(number, before, after=None, steps=3, before_of=None):
-    return Question(number, "answer", None, steps, before, after, before_of or object(), steps)
+    asked = Question(("answer",), None, steps, before, after, before_of or object(), steps)
+    return Asked(number, lambda: asked)
 
 
 def told_of(inspector):
@@ -126,12 +128,12 @@ def test_the_lane_is_the_answer_to_every_beginning(inspect):
     inspector._page.score._drawn = inspector._page.score._frame["version"]
     lane = told_of(inspector)
     assert lane["number"] == inspector._page.score._frame["answer_number"]
-    assert (lane["label"], lane["done"]) == ("P(yes)", True)
+    assert (lane["labels"], lane["picked"], lane["done"]) == (["P(no)", "P(yes)"], 1, True)
     for read in range(1, 7):
         for name, edits in (("before", []), ("after", [edit])):
             with torch.no_grad(), rw.edited(model, *edits):
-                expected = torch.softmax(model(x[:, :read])[1], dim=0)[1]
-            assert floats(lane[name])[read - 1] == pytest.approx(float(expected), abs=1e-6)
+                expected = torch.softmax(model(x[:, :read])[1], dim=0)
+            assert floats(lane[name]).reshape(2, 6)[:, read - 1] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_a_model_that_reads_from_the_end_says_so(inspect):
@@ -173,7 +175,7 @@ def test_a_question_that_gave_way_is_answered_from_the_beginning():
 
 ENDING = """
 import threading
-from rnnwidget.widgets.answer_lane import AnswerLane, Question
+from rnnwidget.widgets.answer_lane import AnswerLane, Asked, Question
 
 begun = threading.Event()
 
@@ -183,7 +185,7 @@ def line():
         yield read % 3 + 1, 0.0
 
 lane = AnswerLane(lambda told: None, lambda: True, pause=0.0)
-lane.ask(Question(1, "answer", None, 3, line, None, object(), 3))
+lane.ask(Asked(1, lambda: Question(("answer",), None, 3, line, None, object(), 3)))
 assert begun.wait(30)
 """
 
@@ -191,3 +193,149 @@ assert begun.wait(30)
 def test_a_script_that_ends_meanwhile_ends_well():
     ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+class Forecaster(nn.Module):
+    """A value for each step and channel; ``centred`` makes it look at the whole of its input."""
+
+    def __init__(self, channels=2, centred=False):
+        super().__init__()
+        self.rnn, self.head, self.centred = nn.GRU(3, 5, batch_first=True), nn.Linear(5, channels), centred
+
+    def forward(self, x):
+        states = self.rnn(x)[0]
+        if isinstance(states, PackedSequence):
+            return PackedSequence(self.head(states.data), *states[1:])
+        return self.head(states - states.mean(1, keepdim=True) if self.centred else states)
+
+
+def lane_of(inspector):
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    return told_of(inspector)
+
+
+def lines(lane, name):
+    return floats(lane[name]).reshape(len(lane["labels"]), lane["steps"])
+
+
+def series_after(model, x, read, edits, sequence=0):
+    """The values of the last step of a run on the first steps only."""
+    with torch.no_grad(), rw.edited(model, *edits):
+        return model(x[:, :read])[sequence, -1]
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_forecast_has_its_values_of_every_step_beside_the_truth(inspect, channels, centred):
+    torch.manual_seed(2)
+    model, x, truth = Forecaster(channels, centred), torch.randn(3, 7, 3), torch.randn(3, 7, channels)
+    inspector = inspect(model, inputs=x, targets=truth)
+    inspector.sequence = 1
+    edit = rw.shift("update_gate", 2.0, steps=slice(2, 5))
+    inspector.edits = [edit]
+    lane = lane_of(inspector)
+    assert (lane["done"], lane["series"], lane["limits"]) == (True, True, None)
+    assert lane["labels"] == (["output"] if channels == 1 else ["output 0", "output 1"])
+    np.testing.assert_allclose(lines(lane, "truth"), truth[1].T)
+    for read in range(1, 8):
+        for name, edits in (("before", []), ("after", [edit])):
+            expected = series_after(model, x, read, edits, sequence=1)
+            np.testing.assert_allclose(lines(lane, name)[:, read - 1], expected, atol=1e-6)
+
+
+def test_a_forecast_in_packed_sequences_ends_where_each_of_them_ends(inspect):
+    torch.manual_seed(3)
+    model, x, lengths = Forecaster(), torch.randn(3, 6, 3), [3, 6, 4]
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    inspector = inspect(model, inputs=packed, targets=torch.randn(3, 6, 2))
+    inspector.edits = [rw.shift("update_gate", 2.0)]
+    for sequence, length in enumerate(lengths):
+        inspector.sequence = sequence
+        lane = lane_of(inspector)
+        assert (lane["reason"], lane["steps"]) == ("", length)
+        own = x[sequence : sequence + 1]
+        for name, edits in (("before", []), ("after", inspector.edits)):
+            expected = [series_after(model, own, read, edits) for read in range(1, length + 1)]
+            np.testing.assert_allclose(lines(lane, name).T, torch.stack(expected), atol=1e-6)
+
+
+def test_a_forecast_that_does_not_grow_with_the_input_is_refused_with_a_reason(inspect):
+    class Ahead(Forecaster):
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1])
+
+    inspector = inspect(Ahead(channels=6), inputs=torch.randn(2, 6, 3), targets=torch.randn(2, 6))
+    assert "after 1 step the output is 2 × 6: it does not have one value for each step" in lane_of(inspector)["reason"]
+
+
+def test_a_forecast_of_another_span_is_followed_by_its_error(inspect):
+    class Ahead(Forecaster):
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1])
+
+    torch.manual_seed(4)
+    model, x, truth = Ahead(channels=4), torch.randn(2, 6, 3), torch.randn(2, 4)
+    lane = lane_of(inspect(model, inputs=x, targets=truth))
+    assert lane["labels"] == ["error (RMS)"]
+    for read in range(1, 7):
+        error = (model(x[:, :read])[0] - truth[0]).square().mean().sqrt().item()
+        assert lines(lane, "before")[0, read - 1] == pytest.approx(error, abs=1e-6)
+
+
+def test_numbers_with_names_have_their_truth_beside_them(inspect):
+    torch.manual_seed(5)
+    model, x, truth = Forecaster(3), torch.randn(1, 6, 3), torch.randn(1, 6, 3)
+    lane = lane_of(inspect(model, inputs=x, targets=truth, labels=["low", "middle", "high"]))
+    assert sorted(lane["labels"]) == ["high", "low", "middle"]
+    wanted = [["low", "middle", "high"].index(label) for label in lane["labels"]]
+    np.testing.assert_allclose(lines(lane, "truth"), truth[0].T[wanted])
+    np.testing.assert_allclose(lines(lane, "before"), model(x)[0].T[wanted].detach(), atol=1e-6)
+
+
+def test_a_sequence_that_is_shorter_than_others_has_a_lane_of_its_own_length(inspect):
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, packed):
+            return self.rnn(packed)[1][0]
+
+    torch.manual_seed(6)
+    model, x = Last(), torch.randn(6, 2, 3)
+    inspector = inspect(model, inputs=pack_padded_sequence(x, [2, 6], enforce_sorted=False))
+    lane = lane_of(inspector)
+    assert (lane["reason"], lane["steps"]) == ("", 2)
+    for read in (1, 2):
+        alone = model(pack_padded_sequence(x[:read, :1], [read]))[0].detach()
+        order = [int(label) for label in lane["labels"]]
+        np.testing.assert_allclose(lines(lane, "before")[:, read - 1], alone[order], atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [4, 8])
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        (Causal(), {}),
+        (Forecaster(1), {"targets": torch.randn(2, 6, 1)}),
+        (Forecaster(2), {"targets": torch.randn(2, 6, 2)}),
+    ],
+)
+def test_each_line_is_that_of_its_own_input(inspect, model, more, steps):
+    torch.manual_seed(7)
+    x, other = torch.randn(2, 6, 3), torch.randn(2, steps, 3)
+    inspector = inspect(model, inputs=x, **more)
+    inspector.inputs = other
+    lane = lane_of(inspector)
+    assert (lane["reason"], lane["steps"], lane["truth"]) == ("", steps, None)
+
+    assert "error" not in inspector._page.score._frame["answer"]["headline"]
+
+    def answer(of, read):
+        with torch.no_grad():
+            return model(of[:, :read])[0].reshape(-1, len(lane["labels"]))[-1]
+
+    for read in range(1, steps + 1):
+        np.testing.assert_allclose(lines(lane, "after")[:, read - 1], answer(other, read), atol=1e-6)
+        before = answer(x, read) if read <= 6 else torch.full((len(lane["labels"]),), torch.nan)
+        np.testing.assert_allclose(lines(lane, "before")[:, read - 1], before, atol=1e-6)

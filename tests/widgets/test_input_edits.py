@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets.input_edits import matched_steps
@@ -233,6 +234,73 @@ def test_the_second_drag_begins_where_the_first_ended(inspect):
     ask(inspector, kind="pulse", channel=0, start=3, stop=5, move=2, gain=1.0, gesture="a")
     ask(inspector, kind="pulse", channel=0, start=5, stop=7, move=3, gain=1.0, gesture="b")
     assert inspector.inputs.flatten().nonzero().flatten().tolist() == [8, 9]
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(1, 2), st.booleans(), st.integers(0, 2**16))
+def test_a_pulse_of_a_packed_sequence_is_that_of_the_padded_one(lengths, channels, is_sorted, seed):
+    drawn = torch.Generator().manual_seed(seed)
+    lengths = sorted(lengths, reverse=True) if is_sorted else lengths
+    x = torch.randn(len(lengths), max(lengths), channels, generator=drawn)
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=is_sorted)
+    sequence = seed % len(lengths)
+    steps, channel = lengths[sequence], seed % channels
+    start, move, gain = seed % (steps + 2), seed % 5 - 2, 0.5
+    place = stimulus_place({"packed": packed}, x[sequence, :steps], sequence)
+    assert place is not None
+    wish = (sequence, channel, start, start + 2, move, gain, steps)
+    if start >= steps:
+        with pytest.raises(ValueError, match="beyond the end of sequence"):
+            with_pulse({"packed": packed}, place, *wish)
+        return
+    expected = x.clone()
+    own = plain_pulse(x[sequence, :steps, channel].tolist(), start, min(steps, start + 2), move, gain)
+    expected[sequence, :steps, channel] = torch.tensor(own)
+    again = pack_padded_sequence(expected, lengths, batch_first=True, enforce_sorted=is_sorted)
+    changed = with_pulse({"packed": packed}, place, *wish)["packed"]
+    torch.testing.assert_close(changed.data, again.data)
+    assert changed.batch_sizes is packed.batch_sizes
+    for ours, theirs in ((changed.sorted_indices, again.sorted_indices), (changed.unsorted_indices, again[3])):
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: x, lambda x: (x,), lambda x: {"input": x}])
+def test_a_pulse_of_a_packed_input_is_a_run_on_the_input_packed_anew(inspect, wrapped):
+    torch.manual_seed(1)
+    model, x, lengths = nn.LSTM(2, 6, batch_first=True), torch.zeros(3, 12, 2), [5, 12, 8]
+    x[2, 3:5, 1] = 1.0
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    kept = packed.data.clone()
+    inspector = inspect(model, inputs=wrapped(packed))
+    inspector.sequence = 2
+    assert frame_of(inspector)["writing"]["pulses"] == ""
+    edit = rw.shift("forget_gate", 1.0)
+    inspector.edits = [edit]
+    wish = {"kind": "pulse", "channel": 1, "start": 3, "stop": 5}
+    ask(inspector, **wish, move=4, gain=2.0, gesture="a")
+    expected = torch.zeros_like(x)
+    expected[2, 7, 1] = 2.0
+    with rw.edited(model, edit):
+        fresh, (hidden, _) = model(pack_padded_sequence(expected, lengths, batch_first=True, enforce_sorted=False))
+    torch.testing.assert_close(inspector.output[0].data, fresh.data)
+    torch.testing.assert_close(inspector.output[1][0], hidden)
+    assert torch.equal(packed.data, kept)
+    ask(inspector, **wish, move=0, gain=1.0, gesture="a")
+    assert inspector.inputs is inspector._writing.original.inputs
+
+
+def test_a_pulse_beyond_the_end_is_refused_and_one_that_reaches_over_it_is_cut(inspect):
+    stimulus = torch.zeros(2, 9, 1)
+    stimulus[0, 2:4] = 1.0
+    x = pack_padded_sequence(stimulus, [4, 9], batch_first=True, enforce_sorted=False)
+    inspector = inspect(nn.GRU(1, 3), inputs=x)
+    ask(inspector, kind="pulse", channel=0, start=5, stop=8, move=0, gain=2.0, gesture="a")
+    assert "steps 5 to 7 lie beyond the end of sequence 0" in inspector._page.score._status["message"]
+    assert inspector.inputs is x
+    ask(inspector, kind="pulse", channel=0, start=2, stop=8, move=0, gain=3.0, gesture="b")
+    assert inspector._page.score._status["message"] == ""
+    padded = pad_packed_sequence(inspector.inputs, batch_first=True)[0][..., 0]
+    assert padded.tolist() == [[0, 0, 3, 3, 0, 0, 0, 0, 0], [0] * 9]
+    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 2 to 3, scaled by 3.00"]
 
 
 def test_a_stimulus_that_the_model_computes_is_not_editable_and_says_why(inspect):

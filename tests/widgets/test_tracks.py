@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import rnnwidget as rw
+from rnnwidget.widgets import tracks
 from rnnwidget.widgets.tracks import VALUES, coarse_first
 from tests.widgets.models import classifier_and_batch
 
@@ -30,9 +31,9 @@ def score_of(inspector):
     return inspector._page.score
 
 
-def look(inspector, site, kind, look=[0]):  # noqa: B006 - counts the looks
+def look(inspector, site, kind, look=[0], **more):  # noqa: B006 - counts the looks
     look[0] += 1
-    score_of(inspector)._track = {"site": site, "kind": kind, "look": look[0]}
+    score_of(inspector)._track = {"site": site, "kind": kind, "look": look[0], **more}
 
 
 def finished(inspector, site):
@@ -113,6 +114,24 @@ def test_a_step_of_an_optimiser_drops_the_tracks_at_the_next_look(case, inspecto
         model.head.weight.mul_(-3.0)
     look(inspector, "forget_gate", "shift")
     assert finished(inspector, "forget_gate")["answers"] != old["answers"]
+
+
+@pytest.mark.parametrize(("patience", "few"), [(float("inf"), tracks.FEW), (-1.0, tracks.LEAST)])
+def test_a_dial_that_nobody_looks_at_is_asked_at_few_values(inspector, monkeypatch, patience, few):
+    monkeypatch.setattr(tracks, "PATIENCE", patience)
+    look(inspector, "forget_gate", "shift", idle=True)
+    track = finished(inspector, "forget_gate")
+    assert (track["done"], len(track["values"])) == (True, few)
+    assert {-6.0, 0.0, 6.0} <= set(track["values"])
+    look(inspector, "forget_gate", "shift")
+    whole = finished(inspector, "forget_gate")
+    assert (whole["done"], len(whole["values"])) == (True, VALUES)
+    assert (
+        dict(zip(track["values"], track["answers"], strict=True)).items()
+        <= dict(zip(whole["values"], whole["answers"], strict=True)).items()
+    )
+    look(inspector, "forget_gate", "shift", idle=True)
+    assert finished(inspector, "forget_gate") == whole
 
 
 class Counted(nn.Module):
