@@ -16,6 +16,7 @@ from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.recurrent_call import RecurrentCall
+from rnnwidget.recording.same_values import same_values
 
 States = tuple[Tensor, ...]
 KEPT = 4
@@ -68,9 +69,9 @@ class EarlierRuns:
         graph = torch.is_grad_enabled() and (call.input.requires_grad or any(s.requires_grad for s in call.initial))
         if before is None or graph or call.form == "module" or not _alike(call, before.call):
             return 0, steps
-        if not all(map(torch.equal, call.initial, before.call.initial)):
+        if not all(map(same_values, call.initial, before.call.initial)):
             return 0, steps
-        if torch.equal(call.input, before.call.input):
+        if same_values(call.input, before.call.input):
             return steps, 0
         if call.layout.packed:
             return 0, steps
@@ -145,7 +146,7 @@ class LayerMemory:
     def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
         """What the leg gave, if it was run on equal inputs."""
         known = self._results.get((*self._place, side), {}).get(leg)
-        if known is None or not torch.equal(known.inputs, inputs):
+        if known is None or not same_values(known.inputs, inputs):
             return None
         # A whole run is handed to the user, who may change it in place; a part of one is joined to others first.
         hidden = known.hidden.clone() if leg.stop == self._steps else known.hidden

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.copies import copied_module, same_settings
 from rnnwidget.recording.recurrent_call import Weights
+from rnnwidget.recording.same_values import same_values
 
 StackWeights = tuple[tuple[Weights, ...], ...]
 
@@ -87,8 +88,5 @@ def _same(known: StackWeights, current: StackWeights) -> bool:
     modules = zip(_modules(known), _modules(current), strict=True)
     if any(one is not other and not same_settings(other, one) for one, other in modules):
         return False
-    pairs = list(zip(_tensors(known), _tensors(current), strict=True))
-    return all(
-        ours.dtype == theirs.dtype and ours.device == theirs.device and torch.equal(ours, theirs.detach())
-        for ours, theirs in pairs
-    )
+    ours, theirs = list(_tensors(known)), list(_tensors(current))
+    return len(ours) == len(theirs) and all(map(same_values, ours, theirs))

@@ -1,0 +1,52 @@
+"""Whether tensors still hold what they held: weights and inputs are compared before anything is used again."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+def same_values(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are of one form and hold the same numbers, NaN being the same as NaN.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([1.0, float("nan")])
+    >>> same_values(x, x.clone()), same_values(x, x.double()), same_values(x, x.flip(0))
+    (True, False, False)
+    """
+    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+        return False
+    one, other = one.detach(), other.detach()
+    if _is_plain_memory(one) and _is_plain_memory(other):
+        # torch.equal takes three times as long.
+        return one.numel() == 0 or _memcmp()(one.data_ptr(), other.data_ptr(), one.numel() * one.element_size()) == 0
+    same = one == other
+    if one.is_floating_point() or one.is_complex():
+        same = same | (one.isnan() & other.isnan())
+    return bool(same.all())
+
+
+def _is_plain_memory(tensor: Tensor) -> bool:
+    return (
+        type(tensor) is Tensor
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and os.name == "posix"
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and not tensor.is_conj()
+    )
+
+
+@cache
+def _memcmp() -> Callable[[int, int, int], int]:
+    function = ctypes.CDLL(None).memcmp
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    return function
