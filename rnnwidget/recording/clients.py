@@ -62,6 +62,7 @@ class SeenCall:
     trace: StackTrace | None
     grad_enabled: bool
     autocast: torch.dtype | None
+    inference: bool
 
 
 @runtime_checkable
@@ -177,7 +178,8 @@ class Parties:
         for module, recorder in self.recorders:
             named = {layer.name: own for layer, own in zip(module.layers, edits, strict=True) if own.edits}
             precision = autocast_of(call.input.device.type)
-            recorder.receive(SeenCall(module, call, result, handed, named, trace, torch.is_grad_enabled(), precision))
+            modes = torch.is_grad_enabled(), precision, torch.is_inference_mode_enabled()
+            recorder.receive(SeenCall(module, call, result, handed, named, trace, *modes))
 
     def refuse(self, error: Exception) -> None:
         """Tell everybody that the call cannot be read."""

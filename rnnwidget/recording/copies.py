@@ -48,7 +48,8 @@ def same_settings(module: nn.Module, copied: nn.Module) -> bool:
     return all(_all_alike(_settings(one), _settings(other)) for one, other in pairs)
 
 
-_TORCHS_OWN = frozenset(vars(nn.Module()))
+# The weak references stand for the tensors of _flat_weights, which are compared.
+_TORCHS_OWN = frozenset(vars(nn.Module())) | {"_flat_weight_refs"}
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:

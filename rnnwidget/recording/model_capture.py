@@ -121,7 +121,7 @@ class ModelCapture:
             self._current.arguments = Arguments(owned(arguments), owned(keywords))
         except Exception as error:  # noqa: BLE001 - kept out of the user's call
             self._current.refusal = error
-        self._current.recording = Recording()
+        self._current.recording = Recording(whole=True)
 
     def model_ends(self, output: object) -> None:
         """The model's call has ended; ``output`` is None if it failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,11 +11,15 @@ from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits
 from rnnwidget.cells.large_memory import large_copy
+from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.clients import SeenCall
 from rnnwidget.recording.gradient_tap import GradientTap
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import RecurrentCall, StackTrace, run_stack
 from rnnwidget.recording.snapshots import WeightSnapshot, snapshot
+
+LITTLE = 0.1
+"""The share of a call's input, output and weights up to which what passed between its layers is kept beside them."""
 
 
 @dataclass(eq=False)
@@ -35,11 +39,17 @@ class RecordedCall:
     tap: GradientTap | None = None
     cut: bool = False
     ran_by_layer: StackTrace | None = field(default=None, repr=False)
+    inference: bool = False
+    tensor_kinds: tuple[tuple[bool, bool], ...] = ()
     _unpacked: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, seen: SeenCall, tap: GradientTap | None, *, cut: bool) -> RecordedCall:
-        """Clone what a later look needs."""
+    def of(cls, seen: SeenCall, tap: GradientTap | None, *, cut: bool, whole: bool) -> RecordedCall:
+        """Clone what a later look needs.
+
+        What passed between the layers of a stack is kept where it is little beside the rest, where ``whole`` asks for
+        it, and where the layers cannot be run again to the same end.
+        """
         weights = snapshot(seen.module.module, seen.call.weights)
         call = replace(
             seen.call,
@@ -49,7 +59,7 @@ class RecordedCall:
             weights=weights.weights,
         )
         output, trace = large_copy(seen.result.output.detach()), None
-        if seen.trace is not None:
+        if seen.trace is not None and (whole or seen.edits or seen.call.drops or _is_little_between(seen, call)):
             trace = StackTrace(
                 inputs=[call.input, *(tensor.detach() for tensor in seen.trace.inputs[1:])],
                 outputs=[*(tensor.detach() for tensor in seen.trace.outputs[:-1]), output],
@@ -67,6 +77,8 @@ class RecordedCall:
             tap=tap,
             cut=cut,
             ran_by_layer=trace,
+            inference=seen.inference,
+            tensor_kinds=tuple([(tensor.requires_grad, tensor.is_inference()) for tensor in _tensors_of(seen.call)]),
         )
 
     @property
@@ -81,17 +93,43 @@ class RecordedCall:
             return self.ran_by_layer
         if len(self.call.weights) == 1:
             return StackTrace([self.call.input], [self.output], [], ())
-        below = replace(self.call, weights=self.call.weights[:-1])
+        called = self._called
+        below = replace(called, weights=called.weights[:-1])
         device = self.call.input.device.type
-        # Bits differ between grad mode and no_grad, so the replay runs in the mode of the call.
         with (
-            torch.inference_mode(mode=False),
+            torch.inference_mode(mode=self.inference),
             torch.set_grad_enabled(self.grad_enabled),
             torch.autocast(device, self.autocast, enabled=self.autocast is not None),
         ):
             replayed = run_stack(below)
-        inputs = [self.call.input, *replayed.inputs[1:], replayed.outputs[-1]]
-        return StackTrace(inputs, [*replayed.outputs, self.output], [*replayed.noises, None], ())
+        with torch.inference_mode(mode=False):
+            outputs = [output.clone() if self.inference else output.detach() for output in replayed.outputs]
+        inputs = [self.call.input, *outputs]
+        return StackTrace(inputs, [*outputs, self.output], [*replayed.noises, None], ())
+
+    @property
+    def _called(self) -> RecurrentCall:
+        """The call as it was made, to the last bit of its result.
+
+        PyTorch folds matrix products otherwise for tensors that require a gradient, grad mode or not, and for those of
+        inference mode; and bits depend on how memory is aligned: the weights of a snapshot lie in one piece.
+        """
+        kinds = iter(self.tensor_kinds)
+
+        def as_it_was(tensor: Tensor) -> Tensor:
+            requires_grad, inference = next(kinds)
+            with torch.inference_mode(mode=inference):
+                return tensor.clone().requires_grad_(requires_grad)
+
+        return replace(
+            self.call,
+            input=as_it_was(self.call.input),
+            initial=tuple([as_it_was(state) for state in self.call.initial]),
+            weights=tuple(
+                tuple(side.map(as_it_was) if isinstance(side, LayerWeights) else side for side in layer)
+                for layer in self.call.weights
+            ),
+        )
 
     def _by_time(self, tensor: Tensor) -> Tensor:
         """(time, batch, …) in the user's order; unpacked once for all that look at the same tensor."""
@@ -119,3 +157,20 @@ class RecordedCall:
             self.call.layout.to_user_order(state[int(layer.reverse)], dim=0)
             for state in self.call.initial_of(layer.index)
         )
+
+
+def _tensors_of(call: RecurrentCall) -> list[Tensor]:
+    """The input, the initial states and the weights of a call."""
+    sides = [side for layer in call.weights for side in layer if isinstance(side, LayerWeights)]
+    return [call.input, *call.initial, *(tensor for side in sides for tensor in side.tensors())]
+
+
+def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:
+    assert seen.trace is not None
+    states = _bytes(call.initial)
+    rest = _bytes([*_tensors_of(call), seen.result.output]) - states
+    return _bytes(seen.trace.outputs[:-1]) + states <= LITTLE * rest
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

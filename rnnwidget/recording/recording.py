@@ -44,7 +44,9 @@ class Recording:
     (('cell',), torch.Size([6, 2, 4]))
     """
 
-    def __init__(self, *, gradients: bool = False, start_graph: bool = False, also: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, gradients: bool = False, start_graph: bool = False, also: Sequence[str] = (), whole: bool = False
+    ) -> None:
         self._runs: list[list[RecordedCall]] = []
         self._current: dict[nn.Module, list[RecordedCall]] = {}
         self._begun: dict[nn.Module, tuple[bool, bool, tuple[Tensor, ...]]] = {}
@@ -54,6 +56,7 @@ class Recording:
         self.also: Mapping[str, Tensor] = self.outputs_beside
         self._gradients = gradients
         self._start_graph = start_graph
+        self._whole = whole
 
     @property
     def keeps_gradients(self) -> bool:
@@ -78,7 +81,7 @@ class Recording:
             through = given if goes_on else ()
             tap = GradientTap(seen.module.called, seen.handed, through, start_graph=self._start_graph)
         with our_arithmetic(seen.call.input.device.type):
-            recorded = RecordedCall.of(seen, tap, cut=cut)
+            recorded = RecordedCall.of(seen, tap, cut=cut, whole=self._whole)
         current = self._current.get(seen.module.module)
         self.outputs_beside.called(seen.module.module, seen.call.layout, goes_on=goes_on)
         if goes_on and current is not None:

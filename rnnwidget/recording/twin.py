@@ -97,7 +97,7 @@ class Twin:
         """
         with self._lock, self._buffers_kept():
             self._follow()
-            recording = Recording(gradients=loss is not None, start_graph=loss is not None)
+            recording = Recording(gradients=loss is not None, start_graph=loss is not None, whole=True)
             client = Client(threading.get_ident(), recorder=recording, editor=editor)
             try:
                 with attached(self.modules, client), PrivateRandomness(seed):
