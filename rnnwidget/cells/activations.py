@@ -17,6 +17,13 @@ RANGES: dict[Activation, tuple[float, float]] = {
 }
 
 
+def within(value: float | Tensor, low: float, high: float) -> bool:
+    """Whether a number, or every number of a tensor, lies in a range; NaN lies in none."""
+    if isinstance(value, Tensor):
+        return bool(((value >= low) & (value <= high)).all())
+    return low <= value <= high
+
+
 def activate(activation: Activation, preactivation: Tensor) -> Tensor:
     """Apply a nonlinearity by name."""
     match activation:

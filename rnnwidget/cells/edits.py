@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -25,9 +26,18 @@ class SiteEdit:
     value: Num[Tensor, "#time #batch #unit"]
     mask: Bool[Tensor, "#time #batch #unit"] | None = None
 
+    @cached_property
+    def touched(self) -> list[bool]:
+        """For each step whether the edit falls on it; one for all where it is the same at every step."""
+        if self.mask is None:
+            return [True]
+        by_step = self.mask.flatten(1)
+        return (by_step if by_step.size(1) == 1 else by_step.any(dim=1)).flatten().tolist()
+
     def arranged(self, arrange: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit with its tensors in another order."""
-        return replace(self, value=arrange(self.value), mask=None if self.mask is None else arrange(self.mask))
+        value, mask = arrange(self.value), None if self.mask is None else arrange(self.mask)
+        return self if value is self.value and mask is self.mask else replace(self, value=value, mask=mask)
 
     def reordered(self, flip: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit in another order of time."""

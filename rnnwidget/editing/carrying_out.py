@@ -6,6 +6,7 @@ another run has already done from the same state on the same inputs is not done 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -91,23 +92,37 @@ def _joint(
     edits: tuple[LayerEdits, ...],
     folds: list[Folded | None],
 ) -> LayerOutput | None:
-    """Both directions on the kernel at once, where all that edits change is weights; None where that is not so."""
+    """Both directions on the kernel at once, where weights and initial states stand for all edits; else None."""
     steps = call.layout.steps
     if any(of_side.path for of_side in edits) and steps:
         return None
     if not any(of_side.edits for of_side in edits) or steps == 0:
         return call.run_layer(call.weights[index], inputs, initial)
-    folded = [one for one in folds if one is not None and not one.turns]
+    folded = [one for one in folds if one is not None]
     weights = [weight for one in folded for weight in one.weights.tensors()]
     if len(folded) < len(folds) or _steps_rather(steps, inputs, *initial, *weights):
         return None
+    begun = [tuple(state[side] for state in initial) for side in range(len(folded))]
+    if not all(one.reaches(states) for one, states in zip(folded, begun, strict=True)):
+        return None
+    if any(one.turns for one in folded):
+        turned = (one.handed_in(states) for one, states in zip(folded, begun, strict=True))
+        initial = tuple(torch.stack(states) for states in zip(*turned, strict=True))
     layer = call.run_layer(tuple(one.weights for one in folded), inputs, initial)
-    return None if any(one.clamps for one in folded) and not _finite(layer.output) else layer
+    if any(one.moves for one in folded):
+        sides = zip(folded, layer.output.chunk(len(folded), dim=-1), strict=True)
+        reached = torch.stack([one.handed_out(state) for one, state in zip(folded, layer.finals[0], strict=True)])
+        output = torch.cat([one.handed_out(hidden) for one, hidden in sides], dim=-1)
+        layer = LayerOutput(output, (reached, *layer.finals[1:]))
+    return None if any(one.clamps for one in folded) and not _finite(layer.finals[0]) else layer
 
 
-def _finite(output: Tensor) -> bool:
-    """False where folding may have multiplied what is not finite by a clamped row's zeros, as no edited model does."""
-    return bool(torch.isfinite(output).all())
+def _finite(reached: Tensor) -> bool:
+    """False where folding has multiplied what is not finite by a clamped row's zeros, as no edited model does.
+
+    The NaN of such a product stays in the state from then on, so the last hidden state tells.
+    """
+    return math.isfinite(reached.detach().sum()) or bool(torch.isfinite(reached).all())
 
 
 def _needs_graph(*tensors: Tensor) -> bool:
@@ -188,7 +203,7 @@ class _Direction:
             return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
         hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
         output = folded.handed_out(hidden)
-        if folded.clamps and not _finite(output):
+        if folded.clamps and not _finite(reached[0]):
             return self._stepped(leg, inputs, live, states)
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 

@@ -15,7 +15,7 @@ from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.recorded_values import RecordedValues
-from rnnwidget.editing.targets import CallPlace, edits_of_layer, validated
+from rnnwidget.editing.targets import CallPlace, edits_of_layers, validated
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached
@@ -36,7 +36,7 @@ class EditList:
         self.edits = tuple(edits)
         self.paths: dict[tuple[str, int], Path] = {}
         self._wanted, self._earlier = paths, earlier
-        self._by_place = any(edit.steps is not None or isinstance(edit.value, RecordedValues) for edit in edits)
+        self._by_place = any(_depends_on_place(edit) for edit in edits)
         self._handed_out = HandedOut()
         self._places: dict[nn.Module, CallPlace] = {}
         self._calls: dict[nn.Module, int] = {}
@@ -49,36 +49,40 @@ class EditList:
 
         Activation checkpointing makes a call ``again`` in a backward, with the same memory: it gets the same steps.
         """
+        if not self._by_place:
+            return
         if again:
             self._places[module.module], _ = self._begun_at.get(_memory(module, given, sequence), (CallPlace(), None))
             return
         if not self._handed_out.is_continued_by(module.module, given):
             before = self._places.get(module.module)
             self._places[module.module] = CallPlace() if before is None else CallPlace(0, before.ordinal + 1)
-        if self._by_place:
-            # Held, so that the memory is not used again for another call's.
-            self._begun_at[_memory(module, given, sequence)] = self._places[module.module], (given, sequence)
+        # Held, so that the memory is not used again for another call's.
+        self._begun_at[_memory(module, given, sequence)] = self._places[module.module], (given, sequence)
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
         """Remember the states that a call handed out."""
-        self._handed_out.keep(module.module, states)
+        if self._by_place:
+            self._handed_out.keep(module.module, states)
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
         place = self._places.get(module.module, CallPlace())
-        self._places[module.module] = replace(place, done=place.done + call.layout.steps)
+        if self._by_place:
+            self._places[module.module] = replace(place, done=place.done + call.layout.steps)
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
+        edits = self._edits_over(module.layers, call, place)
         found = tuple(
-            LayerEdits(self._edits_over(layer, call, place), self._path(layer.name, number, call.layout.steps))
-            for layer in module.layers
+            LayerEdits(of_layer, self._path(layer.name, number, call.layout.steps))
+            for layer, of_layer in zip(module.layers, edits, strict=True)
         )
         if self._earlier is not None:
             self._earlier.begin(module, call, number)
         return found
 
-    def _edits_over(self, layer: Layer, call: RecurrentCall, place: CallPlace) -> tuple[SiteEdit, ...]:
-        """The edits of one layer, laid out over a call."""
-        return edits_of_layer(self.edits, layer, call, place)
+    def _edits_over(self, layers: Sequence[Layer], call: RecurrentCall, place: CallPlace) -> list[tuple[SiteEdit, ...]]:
+        """The edits of each layer, laid out over a call."""
+        return edits_of_layers(self.edits, layers, call, place)
 
     def _path(self, layer: str, number: int, steps: int) -> Path:
         """The legs that are wanted; those of another length cannot be gone by, only stepped or not."""
@@ -111,6 +115,12 @@ class EditList:
         names = [layer.name for layer in module.layers if layer.index == index]
         self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
         return carried.output
+
+
+def _depends_on_place(edit: Edit) -> bool:
+    """Whether it matters to an edit how many steps and runs came before a call."""
+    by_step = isinstance(edit.value, Tensor) and edit.value.dim() == 3 and edit.value.size(0) > 1
+    return edit.steps is not None or isinstance(edit.value, RecordedValues) or by_step
 
 
 def _memory(module: RecurrentModule, given: tuple[Tensor, ...], sequence: object) -> tuple[object, ...]:

@@ -8,14 +8,14 @@ bias, and states are turned on the way in and out. A clamp of the hidden state i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rnnwidget.cells.activations import RANGES, Activation
+from rnnwidget.cells.activations import RANGES, Activation, within
 from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
@@ -43,6 +43,11 @@ class Folded:
     def turns(self) -> bool:
         """Whether states are other ones inside the kernel."""
         return self.factor is not None or self.cell is not None
+
+    @property
+    def moves(self) -> bool:
+        """Whether hidden states come out of the kernel in other coordinates."""
+        return self.factor is not None
 
     def reaches(self, states: States) -> bool:
         """Whether the first step can be made from ``states``, which no edit has touched.
@@ -95,6 +100,29 @@ def _uniform(edit: SiteEdit) -> bool:
     return edit.value.shape[:2] == (1, 1) and (edit.mask is None or edit.mask.shape[:2] == (1, 1))
 
 
+@dataclass(frozen=True)
+class _ClampedRows:
+    """The rows of one gate, of the units in ``mask`` or of all, and what their bias is to be."""
+
+    rows: slice
+    mask: Tensor | None
+    bias: Tensor
+
+    def write(self, input_hidden: Tensor, hidden_hidden: Tensor, input_bias: Tensor, hidden_bias: Tensor) -> None:
+        """Zero the rows, so that nothing but the bias is left."""
+        rows = self.rows
+        if self.mask is None:
+            for tensor in (input_hidden, hidden_hidden, hidden_bias):
+                tensor[rows] = 0
+            input_bias[rows] = self.bias
+            return
+        mask = self.mask.expand(rows.stop - rows.start)
+        units = mask.nonzero().flatten()
+        for tensor in (input_hidden, hidden_hidden, hidden_bias):
+            tensor[rows].index_fill_(0, units, 0)
+        input_bias[rows] = torch.where(mask, self.bias, input_bias[rows])
+
+
 class _Folding:
     """Gathers what edits do to rows, biases and coordinates."""
 
@@ -104,90 +132,83 @@ class _Folding:
         like, rows = weights.hidden_hidden, weights.hidden_hidden.size(0)
         self._units = rows // len(self._sites)
         self._exact = like.dtype in (torch.float32, torch.float64)
-        self._shifts: Tensor | None = None
-        self._biases: Tensor | None = None
-        self._kept: Tensor | None = None
+        self._shifts: list[tuple[slice, Tensor]] = []
+        self._clamped: list[_ClampedRows] = []
         self._recurrent: Tensor | None = None
         self._projected: Tensor | None = None
         self._factor: Tensor | None = None
         self._offset: Tensor | None = None
         self._cell: tuple[Tensor, Tensor] | None = None
-        self._clamps = False
+        self._holds = False
 
     def shift(self, edit: SiteEdit) -> None:
-        if self._shifts is None:
-            self._shifts = self._vector(0)
-        self._shifts[self._rows(edit.site)] += self._spread(edit, self._units, 0)
+        self._shifts.append((self._rows(edit.site), self._spread(edit, 0)))
 
-    def take(self, edit: SiteEdit) -> bool:
+    def take(self, edit: SiteEdit) -> bool:  # noqa: PLR0911 - a case for each site
         """Fold one edit that comes after a nonlinearity; False if it cannot be."""
         if edit.site in self._sites and edit.operation == "clamp" and self._reached(edit):
-            self._clamp_rows(edit, self._family.activations[edit.site])
+            self._clamp_rows(edit)
             return True
-        folds: dict[tuple[str, str, str], Callable[[SiteEdit], bool]] = {
-            ("lstm", "cell", "clamp"): self._hold_cell,
-            ("lstm", "output_gate", "scale"): self._scale_output,
-            ("gru", "reset_gate", "scale"): self._scale_reset,
-            ("gru", "candidate", "scale"): self._scale_candidate,
-            **{(family, "hidden", "clamp"): self._hold_hidden for family in ("lstm", "gru", "rnn")},
-            **{(family, "hidden", way): self._turn for family in ("lstm", "rnn") for way in ("scale", "nudge")},
-        }
-        known = folds.get((self._family.name, edit.site, edit.operation))
-        return known is not None and known(edit)
+        match self._family.name, edit.site, edit.operation:
+            case "lstm", "cell", "clamp":
+                return self._hold_cell(edit)
+            case "lstm", "output_gate", "scale":
+                return self._scale_output(edit)
+            case "gru", "reset_gate", "scale":
+                return self._scale_reset(edit)
+            case "gru", "candidate", "scale":
+                return self._scale_candidate(edit)
+            case "lstm" | "gru" | "rnn", "hidden", "clamp":
+                return self._hold_hidden(edit)
+            case "lstm" | "rnn", "hidden", "scale" | "nudge":
+                return self._turn(edit)
+        return False
 
     def result(self) -> Folded:
-        weights, kept = self._weights, self._kept
-        input_bias, hidden_bias = weights.input_bias, weights.hidden_bias
-        if input_bias is None or hidden_bias is None:
-            input_bias = hidden_bias = weights.input_hidden.new_zeros(weights.input_hidden.size(0))
-        if self._shifts is not None:
-            input_bias = input_bias + self._shifts
+        weights = self._weights
+        input_bias, hidden_bias = self._biases()
+        for rows, value in self._shifts:
+            input_bias[rows] += value
         if self._offset is not None and bool(self._offset.any()):
-            hidden_bias = hidden_bias + weights.hidden_hidden @ self._offset
+            hidden_bias += weights.hidden_hidden @ self._offset
         recurrent = weights.hidden_hidden if self._factor is None else weights.hidden_hidden * self._factor
         if self._recurrent is not None:
             recurrent, hidden_bias = recurrent * self._recurrent[:, None], hidden_bias * self._recurrent
         read = weights.input_hidden
-        if kept is not None and self._biases is not None:
-            recurrent, read = recurrent * kept[:, None], read * kept[:, None]
-            input_bias, hidden_bias = input_bias * kept + self._biases, hidden_bias * kept
+        if self._clamped:
+            read, recurrent = read.clone(), recurrent.clone() if recurrent is weights.hidden_hidden else recurrent
+            for clamped in self._clamped:
+                clamped.write(read, recurrent, input_bias, hidden_bias)
         projection = weights.projection
         if projection is not None and self._projected is not None:
             projection = projection * self._projected
-        changed = replace(
-            weights,
-            input_hidden=read,
-            hidden_hidden=recurrent,
-            input_bias=input_bias,
-            hidden_bias=hidden_bias,
-            projection=projection,
-        )
-        return Folded(changed, self._factor, self._offset, self._cell, self._clamps)
+        changed = LayerWeights(read, recurrent, input_bias, hidden_bias, projection)
+        return Folded(changed, self._factor, self._offset, self._cell, self._holds or bool(self._clamped))
+
+    def _biases(self) -> tuple[Tensor, Tensor]:
+        """Both biases in memory of their own, where one of them is to be written."""
+        weights = self._weights
+        if weights.input_bias is None or weights.hidden_bias is None:
+            return self._vector(0), self._vector(0)
+        if not (self._shifts or self._clamped or self._offset is not None):
+            return weights.input_bias, weights.hidden_bias
+        return weights.input_bias.clone(), weights.hidden_bias.clone()
 
     def _reached(self, edit: SiteEdit) -> bool:
         """Whether a nonlinearity can give the value; what a gate is clamped to has been checked before."""
-        if edit.site in self._family.gates:
-            return True
-        low, high = RANGES[self._family.activations[edit.site]]
-        return bool(((edit.value >= low) & (edit.value <= high)).all())
+        return edit.site in self._family.gates or within(edit.value, *RANGES[self._family.activations[edit.site]])
 
-    def _clamp_rows(self, edit: SiteEdit, activation: Activation) -> None:
-        if self._kept is None or self._biases is None:
-            self._kept, self._biases = self._vector(1), self._vector(0)
-        mask, rows = self._mask(edit, self._units), self._rows(edit.site)
-        value = _inverse(activation, self._spread(edit, self._units, 0.5))
-        self._kept[rows] = torch.where(mask, 0, self._kept[rows])
-        self._biases[rows] = torch.where(mask, value, self._biases[rows])
-        self._clamps = True
+    def _clamp_rows(self, edit: SiteEdit) -> None:
+        value = _inverse(self._family.activations[edit.site], self._values(edit, 0.5))
+        mask = None if edit.mask is None else edit.mask.reshape(-1)
+        self._clamped.append(_ClampedRows(self._rows(edit.site), mask, value))
 
     def _hold_cell(self, edit: SiteEdit) -> bool:
         if not self._exact:
             return False
-        mask = self._mask(edit, self._units)
         for site, gate in (("forget_gate", 1.0), ("input_gate", 0.0)):
-            held = SiteEdit(site, "clamp", edit.value.new_full((1, 1, 1), gate), mask.reshape(1, 1, -1))
-            self._clamp_rows(held, self._family.activations[site])
-        value = self._spread(edit, self._units, 0)
+            self._clamp_rows(SiteEdit(site, "clamp", edit.value.new_full((1, 1, 1), gate), edit.mask))
+        mask, value = self._mask(edit), self._values(edit, 0)
         if self._cell is not None:
             value, mask = torch.where(mask, value, self._cell[1]), mask | self._cell[0]
         self._cell = (mask, value)
@@ -196,19 +217,19 @@ class _Folding:
     def _scale_output(self, edit: SiteEdit) -> bool:
         if self._weights.projection is None:
             return self._turn(edit)
-        self._projected = self._spread(edit, self._units, 1)
+        self._projected = self._spread(edit, 1)
         return True
 
     def _scale_reset(self, edit: SiteEdit) -> bool:
         self._recurrent = self._vector(1)
-        self._recurrent[self._rows("candidate")] = self._spread(edit, self._units, 1)
+        self._recurrent[self._rows("candidate")] = self._spread(edit, 1)
         return True
 
     def _scale_candidate(self, edit: SiteEdit) -> bool:
-        factors = self._spread(edit, self._units, 1)
+        factors = self._spread(edit, 1)
         gone = (factors == 0).reshape(1, 1, -1)
         if bool(gone.any()):
-            self._clamp_rows(SiteEdit("candidate", "clamp", edit.value.new_zeros(1, 1, 1), gone), "tanh")
+            self._clamp_rows(SiteEdit("candidate", "clamp", edit.value.new_zeros(1, 1, 1), gone))
         rest = torch.where(factors == 0, 1, factors).reshape(1, 1, -1)
         return self._turn(SiteEdit("candidate", "scale", rest))
 
@@ -216,9 +237,9 @@ class _Folding:
         if not self._exact:
             return False
         factor, offset = self._turned()
-        mask, value = self._mask(edit, factor.size(0)), self._spread(edit, factor.size(0), 0)
+        mask, value = self._mask(edit), self._values(edit, 0)
         self._factor, self._offset = torch.where(mask, 0, factor), torch.where(mask, value, offset)
-        self._clamps = True
+        self._holds = True
         return True
 
     def _turn(self, edit: SiteEdit) -> bool:
@@ -227,9 +248,9 @@ class _Folding:
             return False
         factor, offset = self._turned()
         if edit.operation == "nudge":
-            self._factor, self._offset = factor, offset + self._spread(edit, factor.size(0), 0)
+            self._factor, self._offset = factor, offset + self._spread(edit, 0)
             return True
-        factors = self._spread(edit, factor.size(0), 1)
+        factors = self._spread(edit, 1)
         self._factor, self._offset = factor * factors, offset * factors
         size = factors.abs()
         return bool(((size == 0) | ((size >= LEAST) & (size <= MOST))).all())
@@ -248,15 +269,19 @@ class _Folding:
     def _vector(self, value: float) -> Tensor:
         return self._weights.hidden_hidden.detach().new_full((self._weights.hidden_hidden.size(0),), value)
 
-    def _mask(self, edit: SiteEdit, units: int) -> Tensor:
-        if edit.mask is None:
-            return torch.ones(units, dtype=torch.bool, device=edit.value.device)
-        return edit.mask.reshape(-1).expand(units)
+    def _mask(self, edit: SiteEdit) -> Tensor:
+        """Which units the edit reaches, one for each or one for all."""
+        return edit.value.new_ones(1, dtype=torch.bool) if edit.mask is None else edit.mask.reshape(-1)
 
-    def _spread(self, edit: SiteEdit, units: int, elsewhere: float) -> Tensor:
+    def _values(self, edit: SiteEdit, elsewhere: float) -> Tensor:
+        """The value of each unit that the edit reaches, one for each or one for all."""
+        value = edit.value.reshape(-1).to(self._weights.hidden_hidden.dtype)
+        return value if value.size(0) == 1 or edit.mask is None else torch.where(self._mask(edit), value, elsewhere)
+
+    def _spread(self, edit: SiteEdit, elsewhere: float) -> Tensor:
         """The value of each unit, ``elsewhere`` where the edit does not reach."""
-        value = edit.value.reshape(-1).to(self._weights.hidden_hidden.dtype).expand(units)
-        return value if edit.mask is None else torch.where(self._mask(edit, units), value, elsewhere)
+        value = self._values(edit, elsewhere)
+        return value if edit.mask is None else torch.where(self._mask(edit), value, elsewhere)
 
 
 def _inverse(activation: Activation, value: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.merged_edits import merged_edits
 from rnnwidget.editing.replicas import NotReplicable
 from rnnwidget.editing.shifted_layer import shifted_layer
-from rnnwidget.editing.targets import CallPlace, edits_of_layer
+from rnnwidget.editing.targets import CallPlace, edits_of_layers
 from rnnwidget.recording.clients import States, autocast_of
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
@@ -39,7 +39,7 @@ class SideBySide(EditList):
         self._variants = variants
         self.copies = 1 + len(variants)
         self._always = not self._by_place and all(edit.number is not None for edit in self.edits)
-        self._laid_out: dict[tuple[str, int, int], tuple[SiteEdit, ...]] = {}
+        self._laid_out: dict[tuple[str, int, int], list[tuple[SiteEdit, ...]]] = {}
         self._same_in_all: Tensor | None = None
 
     @property
@@ -47,9 +47,9 @@ class SideBySide(EditList):
         """Layers without edits are run by the editor too."""
         return True
 
-    def _edits_over(self, layer: Layer, call: RecurrentCall, place: CallPlace) -> tuple[SiteEdit, ...]:
-        """The edits of every copy of one layer, laid out over a call."""
-        batch, key = call.layout.batch, (layer.name, call.layout.steps, call.layout.batch)
+    def _edits_over(self, layers: Sequence[Layer], call: RecurrentCall, place: CallPlace) -> list[tuple[SiteEdit, ...]]:
+        """The edits of every copy of each layer, laid out over a call."""
+        batch, key = call.layout.batch, (layers[0].name, call.layout.steps, call.layout.batch)
         if batch == 0 or batch % self.copies:
             raise NotReplicable
         if self._always and key in self._laid_out:
@@ -57,8 +57,8 @@ class SideBySide(EditList):
         batch //= self.copies
         states = tuple(state[:, :batch] for state in call.initial)
         once = replace(call, layout=replace(call.layout, batch=batch), initial=states)
-        own = [edits_of_layer(edits, layer, once, place) for edits in self._variants]
-        self._laid_out[key] = merged_edits([(), *own], batch)
+        own = [edits_of_layers(edits, layers, once, place) for edits in self._variants]
+        self._laid_out[key] = [merged_edits([(), *of_layer], batch) for of_layer in zip(*own, strict=True)]
         return self._laid_out[key]
 
     def run_layer(

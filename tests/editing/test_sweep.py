@@ -55,7 +55,8 @@ def forget(value: float) -> rw.Edit:
 def variants_of(data: st.DataObject, case: Case, donor: rw.Recording) -> list[list[rw.Edit]]:
     """Lists of edits of a case, a lesion and a patch among them."""
     layers, lists = st.none() | st.sampled_from(case.names), st.lists(edits(case), max_size=3)
-    found = [[edit.ours() for edit in own] for own in data.draw(st.lists(lists, min_size=2, max_size=5))]
+    drawn = data.draw(st.lists(lists, min_size=2, max_size=5))
+    found = [list(dict.fromkeys(edit.ours() for edit in own)) for own in drawn]
     units = data.draw(st.lists(st.integers(0, case.width - 1), min_size=1, max_size=2))
     found.append([rw.lesion(units, layer=data.draw(layers))])
     found.append([rw.patch("hidden", donor, layer=data.draw(layers), batch=data.draw(st.none() | st.just([0])))])
