@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -77,29 +77,44 @@ def _both_biases(weights: LayerWeights) -> Tensor | None:
     return weights.input_bias + weights.hidden_bias
 
 
+MANY = 16
+"""Steps from which rearranging the weights once saves more than it costs."""
+
+
+def _with_candidate_last(weights: LayerWeights) -> LayerWeights:
+    """An LSTM's rows in the order i, f, o, g: one sigmoid is then enough for all three gates."""
+
+    def arranged(rows: Tensor) -> Tensor:
+        input_and_forget, candidate, output = rows.tensor_split((rows.size(0) // 2, rows.size(0) // 4 * 3))
+        return torch.cat([input_and_forget, output, candidate])
+
+    return replace(replace(weights, projection=None).map(arranged), projection=weights.projection)
+
+
 def lstm_steps(run: LayerRun, live: Live | None = None) -> Stepped:
     """Hidden states and the final (h, c) of an LSTM; where ``live`` is False a sequence keeps its state."""
     weights, after = run.matrices, _Sites.of(run.edits, run.inputs.dtype)
     names = ["input_gate", "forget_gate", "candidate", "output_gate"]
+    if run.inputs.size(0) >= MANY:
+        weights, names = _with_candidate_last(weights), ["input_gate", "forget_gate", "output_gate", "candidate"]
     from_input = _with_shifts(run, names, affine(run.inputs, weights.input_hidden, _both_biases(weights)))
     hidden, cell = run.initial[0], run.initial[1].clone()
     recurrent = weights.hidden_hidden.t()
     outputs = hidden.new_empty(run.inputs.size(0), *hidden.shape)
     gates = from_input.new_empty(from_input.shape[1:])
-    units = cell.size(-1)
-    early, squashed = gates[:, : 2 * units], torch.empty_like(cell)
-    input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
-    at_gates = [
-        (edit, gate)
-        for name, gate in zip(names, (input_gate, forget_gate, candidate, output_gate), strict=True)
-        for edit in after[name]
-    ]
+    units, squashed = cell.size(-1), torch.empty_like(cell)
+    by_name = dict(zip(names, gates.chunk(4, dim=-1), strict=True))
+    input_gate, forget_gate, output_gate, candidate = (
+        by_name[name] for name in ("input_gate", "forget_gate", "output_gate", "candidate")
+    )
+    sigmoids = [gates[:, : 3 * units]] if names[-1] == "candidate" else [gates[:, : 2 * units], output_gate]
+    at_gates = [(edit, gate) for name, gate in by_name.items() for edit in after[name]]
     at_cell, at_hidden = after["cell"], after["hidden"]
     for step, (given, output) in enumerate(zip(from_input.unbind(0), outputs.unbind(0), strict=True)):
         torch.addmm(given, hidden, recurrent, out=gates)
-        early.sigmoid_()
+        for part in sigmoids:
+            part.sigmoid_()
         candidate.tanh_()
-        output_gate.sigmoid_()
         for edit, gate in at_gates:
             edit(step, gate)
         before = cell.clone() if live is not None else cell

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rnnwidget as rw
+from rnnwidget.cells import step_loops
 from rnnwidget.editing import carrying_out, reading
 from rnnwidget.editing.edited import EditList
 from tests.cases import PREACTIVATIONS, Case, assert_close, assert_same_bits, cases
@@ -55,6 +56,13 @@ def test_windows_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None
     case, edits = drawn
     with never_stepped_for_being_short():
         assert_edited(case, edits)
+
+
+@settings(max_examples=60)
+@given(edited_cases(cases(family="lstm", steps=LONG, mode="no_grad")))
+def test_steps_with_the_candidate_last_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None:
+    with patch.object(step_loops, "MANY", 0), patch.object(carrying_out, "fold", lambda *_: None):
+        assert_edited(*drawn)
 
 
 @settings(max_examples=100)
