@@ -65,9 +65,7 @@ def run_edited_layer(
     ]
     done = [side.run(inputs, tuple(state[side.side] for state in initial)) for side in sides]
     output = torch.cat([hidden for hidden, _ in done], dim=-1) if len(done) > 1 else done[0][0]
-    if not call.layout.packed:
-        # Time first in memory, as the kernel has it: dropout above draws its noise in the order of memory.
-        output = call.layout.from_time_first(output)
+    output = _as_the_kernel_has_it(call, output)
     finals = tuple(torch.stack(list(states)) for states in zip(*(states for _, states in done), strict=True))
     return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
 
@@ -110,11 +108,17 @@ def _joint(
         initial = tuple(torch.stack(states) for states in zip(*turned, strict=True))
     layer = call.run_layer(tuple(one.weights for one in folded), inputs, initial)
     if any(one.moves for one in folded):
-        sides = zip(folded, layer.output.chunk(len(folded), dim=-1), strict=True)
-        reached = torch.stack([one.handed_out(state) for one, state in zip(folded, layer.finals[0], strict=True)])
+        in_time = layer.output if call.layout.packed else call.layout.to_time_first(layer.output)
+        sides = zip(folded, in_time.chunk(len(folded), dim=-1), strict=True)
         output = torch.cat([one.handed_out(hidden) for one, hidden in sides], dim=-1)
-        layer = LayerOutput(output, (reached, *layer.finals[1:]))
+        reached = torch.stack([one.handed_out(state) for one, state in zip(folded, layer.finals[0], strict=True)])
+        layer = LayerOutput(_as_the_kernel_has_it(call, output), (reached, *layer.finals[1:]))
     return None if any(one.clamps for one in folded) and not _finite(layer.finals[0]) else layer
+
+
+def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
+    """Time first in memory, whatever the call's layout: dropout above draws its noise in the order of memory."""
+    return output if call.layout.packed else call.layout.from_time_first(output)
 
 
 def _finite(reached: Tensor) -> bool:

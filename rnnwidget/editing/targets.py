@@ -117,16 +117,18 @@ class CallPlace:
 def edits_of_layers(
     edits: Sequence[Edit], layers: Sequence[Layer], call: RecurrentCall, place: CallPlace
 ) -> list[tuple[SiteEdit, ...]]:
-    """The edits that concern each layer, laid out over its call; no identities, and nothing that falls beside it."""
-    known: dict[tuple[int, int], SiteEdit | None] = {}
+    """The edits that concern each layer of a module, laid out over its call; no identities, nothing that falls beside.
+
+    The layers of one module are alike in width, so that each edit is laid out once.
+    """
+    known: dict[int, SiteEdit | None] = {}
 
     def over(number: int, edit: Edit, layer: Layer) -> SiteEdit | None:
-        width = layer.width(edit.site)
-        if width is None or isinstance(edit.value, RecordedValues):
+        if isinstance(edit.value, RecordedValues):
             return laid_out(edit, layer, call, place)
-        if (number, width) not in known:
-            known[number, width] = laid_out(edit, layer, call, place)
-        return known[number, width]
+        if number not in known:
+            known[number] = laid_out(edit, layer, call, place)
+        return known[number]
 
     changing = [(number, edit) for number, edit in enumerate(edits) if not edit.identity]
     found = []

@@ -52,6 +52,12 @@ def counted() -> Iterator[list[int]]:
         [EditCase("scale", "forget_gate", "f", 0.5, None, None, None, None)],
     )
 )
+@example(
+    (
+        Case("tanh", layers=2, batch_first=True, dropout=0.5, training=True, steps=6),
+        [EditCase("scale", "hidden", "h", 0.5, None, None, None, None)],
+    )
+)
 def test_windows_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None:
     case, edits = drawn
     with never_stepped_for_being_short():
