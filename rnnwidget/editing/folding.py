@@ -146,7 +146,8 @@ class _Folding:
 
     def take(self, edit: SiteEdit) -> bool:  # noqa: PLR0911 - a case for each site
         """Fold one edit that comes after a nonlinearity; False if it cannot be."""
-        if edit.site in self._sites and edit.operation == "clamp" and self._reached(edit):
+        held = edit.site in self._family.states and self._factor is not None
+        if edit.site in self._sites and edit.operation == "clamp" and not held and self._reached(edit):
             self._clamp_rows(edit)
             return True
         match self._family.name, edit.site, edit.operation:

@@ -58,6 +58,15 @@ def counted() -> Iterator[list[int]]:
         [EditCase("scale", "hidden", "h", 0.5, None, None, None, None)],
     )
 )
+@example(
+    (
+        Case("tanh", steps=6),
+        [
+            EditCase("clamp", "hidden", "h", value, None, None, steps, None)
+            for value, steps in ((2.0, None), (0.0, [1]))
+        ],
+    )
+)
 def test_windows_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None:
     case, edits = drawn
     with never_stepped_for_being_short():
