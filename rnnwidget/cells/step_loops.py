@@ -162,7 +162,9 @@ def gru_steps(run: LayerRun, live: Live | None = None) -> Stepped:
         candidate.tanh_()
         for edit in after["candidate"]:
             edit(step, candidate)
-        torch.lerp(candidate, hidden, update, out=output)
+        # As the kernel has it, (h − n) z + n: an infinite state stays one, which lerp makes NaN.
+        torch.sub(hidden, candidate, out=output)
+        torch.addcmul(candidate, update, output, out=output)
         for edit in after["hidden"]:
             edit(step, output)
         hidden = output if live is None else torch.where(live[step], output, hidden)

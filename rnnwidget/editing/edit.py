@@ -82,7 +82,10 @@ class Edit:
         neutral = {"scale": 1.0, "shift": 0.0, "nudge": 0.0}.get(self.operation)
         if neutral is None or isinstance(self.value, RecordedValues):
             return False
-        return bool((self.value == neutral).all()) if isinstance(self.value, Tensor) else self.value == neutral
+        if not isinstance(self.value, Tensor):
+            return self.value == neutral
+        # A value that is learned may begin at nothing.
+        return not self.value.requires_grad and bool((self.value == neutral).all())
 
     def has_site(self, layer: Layer) -> bool:
         """Whether ``layer`` has the site, with a pre-activation if the edit needs one."""

@@ -77,8 +77,8 @@ class Folded:
 
 def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit]) -> Folded | None:
     """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped."""
-    if not all(_uniform(edit) for edit in edits):
-        return None
+    if not all(_uniform(edit) for edit in edits) or any(edit.value.requires_grad for edit in edits):
+        return None  # the way from a value to what it holds has gradients only where it is stepped
     after: dict[str, list[SiteEdit]] = {}
     for edit in edits:
         if edit.operation != "shift":
@@ -139,7 +139,6 @@ class _Folding:
         self._factor: Tensor | None = None
         self._offset: Tensor | None = None
         self._cell: tuple[Tensor, Tensor] | None = None
-        self._holds = False
 
     def shift(self, edit: SiteEdit) -> None:
         self._shifts.append((self._rows(edit.site), self._spread(edit, 0)))
@@ -184,7 +183,7 @@ class _Folding:
         if projection is not None and self._projected is not None:
             projection = projection * self._projected
         changed = LayerWeights(read, recurrent, input_bias, hidden_bias, projection)
-        return Folded(changed, self._factor, self._offset, self._cell, self._holds or bool(self._clamped))
+        return Folded(changed, self._factor, self._offset, self._cell, self._offset is not None or bool(self._clamped))
 
     def _biases(self) -> tuple[Tensor, Tensor]:
         """Both biases in memory of their own, where one of them is to be written."""
@@ -240,7 +239,6 @@ class _Folding:
         factor, offset = self._turned()
         mask, value = self._mask(edit), self._values(edit, 0)
         self._factor, self._offset = torch.where(mask, 0, factor), torch.where(mask, value, offset)
-        self._holds = True
         return True
 
     def _turn(self, edit: SiteEdit) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList, Paths
 from rnnwidget.editing.targets import validated
+from rnnwidget.recording.clients import autocast_of
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.prefixes import leaves
@@ -57,7 +59,7 @@ class BeforeAndAfter:
         self._begin(baseline)
 
     def _begin(self, baseline: Run | None = None) -> None:
-        self._state = self._twin.state
+        self._state = self._twin.state, _modes()
         self._recurrent = self._twin.recurrent_contents
         self._baseline = baseline or self._twin.run(self.x)
         self._earlier = EarlierRuns(self._baseline[1])
@@ -66,13 +68,13 @@ class BeforeAndAfter:
     @property
     def baseline(self) -> Run:
         """The output and the recording without edits; made again once the model's weights have moved."""
-        if self._twin.state != self._state or self._twin.recurrent_contents != self._recurrent:
+        if (self._twin.state, _modes()) != self._state or self._twin.recurrent_contents != self._recurrent:
             self._begin()
         return self._baseline
 
     def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> tuple[Run, Run]:
         """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients."""
-        if self._twin.state != self._state:
+        if (self._twin.state, _modes()) != self._state:
             self._begin()
         editor, after = self._edited(edits, loss)
         if not self._earlier.hold_for(after[1]):
@@ -138,6 +140,11 @@ class Intervention:
         kept = validated(edits, self.twin.modules)
         before, after = self._runs.run(kept, loss=loss)
         return InterventionResult(_given(before[0]), after[0], before[1], after[1])
+
+
+def _modes() -> tuple[object, ...]:
+    """The modes of PyTorch in which a run of now would be made."""
+    return torch.is_grad_enabled(), *(autocast_of(device) for device in ("cpu", "cuda"))
 
 
 def _has_graph(output: object) -> bool:

@@ -32,7 +32,7 @@ def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
             mask = mask[:1]
     if mask is not None and (all(touched) if mask[0].numel() == 1 else bool(mask.all())):
         mask = None
-    if value.size(0) > 1 and mask is None and bool((value == value[:1]).all()):
+    if value.size(0) > 1 and mask is None and not value.requires_grad and bool((value == value[:1]).all()):
         value = value[:1]
     return SiteEdit(edit.site, edit.operation, value, mask)
 

@@ -247,7 +247,7 @@ def _check_width(edit: Edit, value: Tensor, dim: int, size: int) -> None:
 
 def _in_three_dimensions(value: Value, like: Tensor) -> Tensor:
     if not isinstance(value, Tensor):
-        return torch.full((1, 1, 1), value, dtype=like.dtype, device=like.device)
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device).view(1, 1, 1)
     return value.to(like).reshape((1,) * (3 - value.dim()) + tuple(value.shape))
 
 

@@ -40,6 +40,7 @@ def _is_plain_memory(tensor: Tensor) -> bool:
         and tensor.device.type == "cpu"
         and os.name == "posix"
         and tensor.is_contiguous()
+        and not tensor.is_quantized
         and not tensor.is_neg()
         and not tensor.is_conj()
     )

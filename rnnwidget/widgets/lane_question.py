@@ -103,9 +103,8 @@ def _channels_at(run: _Run, axes: SeriesAxes) -> ReadAt:
         own = None if found is None else axes.of(found[0], run.sequence)
         if own is None or own.size(1) != steps:
             shape = "nothing" if found is None else " × ".join(map(str, found[0].shape))
-            read_so_far = "1 step" if steps == 1 else f"{steps} steps"
             raise ValueError(
-                f"after {read_so_far} the output is {shape}: it does not have one value for each step read"
+                f"after {_so_many(steps)} the output is {shape}: it does not have one value for each step read"
             )
         return own[:SHOWN, steps - 1]
 
@@ -140,15 +139,19 @@ def _labels_at(run: _Run, names: Sequence[str], reader: Reader) -> ReadAt:
             output, run.sequence, wanted.batch, lengths=wanted.lengths, batch_first=wanted.batch_first
         )
         if reading is None:
-            raise ValueError(f"the output after {steps} steps holds no answer for this sequence")
+            raise ValueError(f"the output after {_so_many(steps)} holds no answer for this sequence")
         if known is None or known[0] is not reading.names:
             missing = [name for name in names if name not in reading.names]
             if missing:
-                raise ValueError(f"the output after {steps} steps has no answer named {missing[0]!r}")
+                raise ValueError(f"the output after {_so_many(steps)} has no answer named {missing[0]!r}")
             known = reading.names, [reading.names.index(name) for name in names]
         return reading.vector[known[1]]
 
     return read
+
+
+def _so_many(steps: int) -> str:
+    return "1 step" if steps == 1 else f"{steps} steps"
 
 
 def _line(twin: Twin, run: _Run, read: ReadAt) -> Line:

@@ -182,3 +182,21 @@ def test_a_value_that_the_user_changes_later_does_not_change_the_edit_in_force()
         case.call()
     value.fill_(0.9)
     assert (recording["l0"]["f"] == 0.5).all()
+
+
+def test_a_number_beyond_the_range_of_the_dtype_is_infinite() -> None:
+    model, x = torch.nn.RNN(3, 4), torch.randn(5, 1, 3)
+    with rw.edited(model, rw.shift("hidden", 1e39, units=[1])):
+        assert (model(x)[0][..., 1] == 1).all()
+
+
+def test_a_nudge_into_an_infinite_weight_is_the_stepped_one() -> None:
+    torch.manual_seed(0)
+    model, x, start = torch.nn.LSTM(3, 4), torch.randn(9, 1, 3), torch.full((1, 1, 4), 0.1)
+    with torch.no_grad():
+        model.weight_hh_l0[0, 0] = torch.inf
+        with rw.edited(model, rw.nudge("hidden", 0.5, units=[1])):
+            folded, _ = model(x, (start, torch.zeros(1, 1, 4)))
+        with rw.edited(model, *(rw.nudge("hidden", 0.5, units=[1], steps=[step]) for step in range(9))):
+            stepped, _ = model(x, (start, torch.zeros(1, 1, 4)))
+    torch.testing.assert_close(folded, stepped, equal_nan=True)

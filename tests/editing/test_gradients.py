@@ -1,7 +1,11 @@
 """Gradients reach the parameters, the inputs and the states through an edited run."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from hypothesis import given, settings
+from torch import Tensor, nn
 
 import rnnwidget as rw
 from tests.cases import Case, assert_close, cases
@@ -70,3 +74,27 @@ def test_an_optimiser_learns_inside_the_block() -> None:
             optimiser.step()
             losses.append(float(loss.detach()))
     assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("family", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize(
+    ("make", "start"),
+    [
+        (lambda value: rw.nudge("hidden", value), 0.0),
+        (lambda value: rw.nudge("hidden", value), 0.5),
+        (lambda value: rw.clamp("hidden", value, units=[1]), 0.0),
+        (lambda value: rw.scale("hidden", value), 1.0),
+    ],
+)
+def test_values_of_edits_can_be_learned_from_anywhere(
+    family: type[nn.RNNBase], make: Callable[[Tensor], rw.Edit], start: float
+) -> None:
+    torch.manual_seed(0)
+    model, x = family(3, 4).double(), torch.randn(6, 2, 3, dtype=torch.float64)
+
+    def loss(value: Tensor) -> Tensor:
+        with rw.edited(model, make(value)):
+            return model(x)[0].square().sum()
+
+    value = torch.full((6, 1, 1), start, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(loss, (value,))

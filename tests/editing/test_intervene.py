@@ -314,3 +314,15 @@ def test_every_result_can_be_differentiated_before_and_after() -> None:
         before, after = (torch.autograd.grad(out.sum(), x)[0] for out in (result.baseline, result.output))
         assert (before != after).any()
         assert_close(before, torch.autograd.grad(model(x).sum(), x)[0])
+
+
+def test_a_runner_follows_the_modes_it_is_run_in() -> None:
+    torch.manual_seed(0)
+    model, x, edit = nn.GRU(3, 8), torch.randn(40, 1, 3), rw.clamp("update_gate", 0.5, steps=slice(35, None))
+    with torch.no_grad():
+        runner = rw.Intervention(model, x)
+        runner.run(edit)
+        with torch.autocast("cpu", torch.bfloat16):
+            again, fresh = runner.run(edit), rw.intervene(model, x, edit)
+    for one, other in ((again.baseline, fresh.baseline), (again.output, fresh.output)):
+        assert torch.equal(one[0], other[0])
