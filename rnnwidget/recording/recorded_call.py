@@ -66,6 +66,7 @@ class RecordedCall:
                 noises=seen.trace.noises,
                 finals=(),
             )
+        called_with = _tensors_of(seen.call) if trace is None and len(call.weights) > 1 else []
         return cls(
             module=seen.module,
             call=call,
@@ -78,7 +79,7 @@ class RecordedCall:
             cut=cut,
             ran_by_layer=trace,
             inference=seen.inference,
-            tensor_kinds=tuple([(tensor.requires_grad, tensor.is_inference()) for tensor in _tensors_of(seen.call)]),
+            tensor_kinds=tuple([(tensor.requires_grad, tensor.is_inference()) for tensor in called_with]),
         )
 
     @property
@@ -161,8 +162,12 @@ class RecordedCall:
 
 def _tensors_of(call: RecurrentCall) -> list[Tensor]:
     """The input, the initial states and the weights of a call."""
+    return [call.input, *call.initial, *_weights_of(call)]
+
+
+def _weights_of(call: RecurrentCall) -> list[Tensor]:
     sides = [side for layer in call.weights for side in layer if isinstance(side, LayerWeights)]
-    return [call.input, *call.initial, *(tensor for side in sides for tensor in side.tensors())]
+    return [tensor for side in sides for tensor in side.tensors()]
 
 
 ALIGNMENT = 64
@@ -182,10 +187,8 @@ def _can_run_again(seen: SeenCall, call: RecurrentCall) -> bool:
 
 def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:
     assert seen.trace is not None
-    sides = [side for layer in call.weights for side in layer if isinstance(side, LayerWeights)]
-    weights = [tensor for side in sides for tensor in side.tensors()]
     between = _bytes([*seen.trace.outputs[:-1], *call.initial])
-    return between <= LITTLE * _bytes([call.input, seen.result.output, *weights])
+    return between <= LITTLE * _bytes([call.input, seen.result.output, *_weights_of(call)])
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -98,6 +98,17 @@ class Score:
         self.page.mouse.up()
         return float(slider.input_value())
 
+    def drag_sideways(self, zone: Locator, *, widths: float) -> None:
+        """Drags something from its middle, by so many of its own widths."""
+        zone.scroll_into_view_if_needed()
+        box = zone.bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + widths * box["width"], y, steps=5)
+        self.page.mouse.up()
+
     def picture(self) -> str:
         """The heatmap's pixels, to be compared."""
         return self.heatmap.evaluate("(canvas) => canvas.toDataURL()")

@@ -97,13 +97,7 @@ def test_a_pulse_of_a_packed_sequence_is_dragged(score):
     score.tell("inspector.steps = (8, 12)")
     zone = score.root.locator(".rnnwidget-pulse-zone").nth(1)
     expect(zone).to_be_visible()
-    zone.scroll_into_view_if_needed()
-    box = zone.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    score.page.mouse.move(x, y)
-    score.page.mouse.down()
-    score.page.mouse.move(x + 5 * box["width"] / 4, y, steps=5)
-    score.page.mouse.up()
+    score.drag_sideways(zone, widths=5 / 4)
     expect(score.root.locator(".rnnwidget-stimulus-foot")).to_contain_text("input 1, steps 8 to 11, moved by +5")
     score.settled()
     same = score.ask(

@@ -142,12 +142,7 @@ def test_a_pulse_is_dragged_inside_the_brush(jupyter, chromium):
         score.tell("inspector.steps = (6, 10)")
         zone = score.root.locator(".rnnwidget-pulse-zone").first
         expect(zone).to_be_visible()
-        box = zone.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        score.page.mouse.move(x, y)
-        score.page.mouse.down()
-        score.page.mouse.move(x + 5 * box["width"] / 4, y, steps=5)
-        score.page.mouse.up()
+        score.drag_sideways(zone, widths=5 / 4)
         expect(score.root.locator(".rnnwidget-stimulus-foot")).to_contain_text("steps 6 to 9, moved by +5")
         score.settled()
         moved = score.ask("told([inspector.inputs[0, :, 0].nonzero().flatten().tolist(), inspector.steps])")

@@ -200,3 +200,15 @@ def test_a_nudge_into_an_infinite_weight_is_the_stepped_one() -> None:
         with rw.edited(model, *(rw.nudge("hidden", 0.5, units=[1], steps=[step]) for step in range(9))):
             stepped, _ = model(x, (start, torch.zeros(1, 1, 4)))
     torch.testing.assert_close(folded, stepped, equal_nan=True)
+
+
+def test_an_infinite_state_of_a_gru_stays_one_where_it_is_stepped() -> None:
+    model, start = torch.nn.GRU(3, 4), torch.zeros(1, 1, 4)
+    start[..., 0] = torch.inf
+    with torch.no_grad():
+        model.weight_hh_l0.fill_(1.0)
+        plain, _ = model(torch.ones(5, 1, 3), start)
+        with rw.edited(model, rw.scale("update_gate", 0.5, units=[1])):
+            output, _ = model(torch.ones(5, 1, 3), start)
+    assert plain[..., 0].isposinf().all()
+    assert output[..., 0].isposinf().all()
