@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 from jaxtyping import Bool
@@ -167,16 +169,21 @@ class RebuiltLayer(LayerSource):
         with self._arithmetic():
             return self._residual()
 
+    @property
+    def _replayed(self) -> list[list[RecordedCall]]:
+        """The calls whose lower layers are run again, those together that follow each other."""
+        return [list(calls) for replayed, calls in groupby(self._calls, key=attrgetter("replayed")) if replayed]
+
     def _residual(self) -> float:
         own = [stretch.residual for stretch in self._stretches]
         if any(residual != residual for residual in own):  # noqa: PLR0124 - NaN is what differs from itself
             return float("nan")
-        replayed = [call for call in self._calls if call.replayed]
         above = [
             stretch.residual
-            for layer in (replayed[0].module.layers if replayed else ())
+            for together in self._replayed
+            for layer in together[0].module.layers
             if layer.index > self._layer.index
-            for stretch in stretches(replayed, layer)
+            for stretch in stretches(together, layer)
         ]
         return max([*own, *(residual for residual in above if residual == residual)])  # noqa: PLR0124 - likewise
 
