@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Num, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 Operation = Literal["clamp", "scale", "nudge", "shift"]
@@ -27,12 +29,12 @@ class SiteEdit:
     mask: Bool[Tensor, "#time #batch #unit"] | None = None
 
     @cached_property
-    def touched(self) -> list[bool]:
+    def touched(self) -> NDArray[np.bool_]:
         """For each step whether the edit falls on it; one for all where it is the same at every step."""
         if self.mask is None:
-            return [True]
+            return np.ones(1, dtype=bool)
         by_step = self.mask.flatten(1)
-        return (by_step if by_step.size(1) == 1 else by_step.any(dim=1)).flatten().tolist()
+        return (by_step if by_step.size(1) == 1 else by_step.any(dim=1)).flatten().cpu().numpy()
 
     def arranged(self, arrange: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit with its tensors in another order."""

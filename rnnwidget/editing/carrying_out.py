@@ -110,7 +110,8 @@ def _joint(
     if any(one.moves for one in folded):
         in_time = layer.output if call.layout.packed else call.layout.to_time_first(layer.output)
         sides = zip(folded, in_time.chunk(len(folded), dim=-1), strict=True)
-        output = torch.cat([one.handed_out(hidden) for one, hidden in sides], dim=-1)
+        out = [one.handed_out(hidden) for one, hidden in sides]
+        output = torch.cat(out, dim=-1) if len(out) > 1 else out[0]
         reached = torch.stack([one.handed_out(state) for one, state in zip(folded, layer.finals[0], strict=True)])
         layer = LayerOutput(_as_the_kernel_has_it(call, output), (reached, *layer.finals[1:]))
     return None if any(one.clamps for one in folded) and not _finite(layer.finals[0]) else layer

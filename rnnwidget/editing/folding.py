@@ -1,9 +1,10 @@
 """Edits as other weights, with which the fused kernel computes the edited run.
 
-Clamping a gate of a unit to v zeroes the unit's rows and sets its bias to logit(v), or atanh(v) behind a tanh; a shift
-is a bias; a cell held at v keeps all (f = 1), is written nothing (i = 0) and begins at v. What multiplies or adds to
-the hidden state, h = s ⊙ h′ + d, is carried out in the coordinates h′: the recurrent matrix reads s ⊙ h′, W d joins its
-bias, and states are turned on the way in and out. A clamp of the hidden state is s = 0, d = v.
+Clamping a gate of a unit to v zeroes the unit's rows and sets its bias to logit(v), or atanh(v) behind a tanh; where
+that is infinite the rows may stay, since nothing finite moves the sum. A shift is a bias; a cell held at v keeps all
+(f = 1), is written nothing (i = 0) and begins at v. What multiplies or adds to the hidden state, h = s ⊙ h′ + d, is
+carried out in the coordinates h′: the recurrent matrix reads s ⊙ h′, W d joins its bias, and states are turned on the
+way in and out. A clamp of the hidden state is s = 0, d = v.
 """
 
 from __future__ import annotations
@@ -108,19 +109,23 @@ class _ClampedRows:
     mask: Tensor | None
     bias: Tensor
 
-    def write(self, input_hidden: Tensor, hidden_hidden: Tensor, input_bias: Tensor, hidden_bias: Tensor) -> None:
-        """Zero the rows, so that nothing but the bias is left."""
-        rows = self.rows
+    @property
+    def saturates(self) -> bool:
+        """Whether nothing finite that is added to the bias makes a difference."""
+        return bool(self.bias.isinf().all())
+
+    def clear(self, matrix: Tensor) -> None:
+        """Zero the rows of a matrix, or of a bias."""
+        rows = matrix[self.rows]
         if self.mask is None:
-            for tensor in (input_hidden, hidden_hidden, hidden_bias):
-                tensor[rows] = 0
-            input_bias[rows] = self.bias
-            return
-        mask = self.mask.expand(rows.stop - rows.start)
-        units = mask.nonzero().flatten()
-        for tensor in (input_hidden, hidden_hidden, hidden_bias):
-            tensor[rows].index_fill_(0, units, 0)
-        input_bias[rows] = torch.where(mask, self.bias, input_bias[rows])
+            rows.zero_()
+        else:
+            rows.index_fill_(0, self.mask.expand(rows.size(0)).nonzero().flatten(), 0)
+
+    def write(self, bias: Tensor) -> None:
+        """Set what the rows give."""
+        rows = bias[self.rows]
+        rows.copy_(self.bias if self.mask is None else torch.where(self.mask, self.bias, rows))
 
 
 class _Folding:
@@ -175,10 +180,14 @@ class _Folding:
         if self._recurrent is not None:
             recurrent, hidden_bias = recurrent * self._recurrent[:, None], hidden_bias * self._recurrent
         read = weights.input_hidden
-        if self._clamped:
+        cleared = [clamped for clamped in self._clamped if not clamped.saturates]
+        if cleared:
             read, recurrent = read.clone(), recurrent.clone() if recurrent is weights.hidden_hidden else recurrent
-            for clamped in self._clamped:
-                clamped.write(read, recurrent, input_bias, hidden_bias)
+        for clamped in cleared:
+            for tensor in (read, recurrent, hidden_bias):
+                clamped.clear(tensor)
+        for clamped in self._clamped:
+            clamped.write(input_bias)
         projection = weights.projection
         if projection is not None and self._projected is not None:
             projection = projection * self._projected

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+
+import numpy as np
 
 from rnnwidget.cells.edits import SiteEdit
 
 
 def cuts_of(edits: Sequence[SiteEdit], steps: int, also: Iterable[int] = ()) -> list[int]:
     """The steps at which a leg begins, and the end: where an edit begins or ends, and where else one is asked for."""
-    cuts = {0, steps, *(cut for cut in also if 0 < cut < steps)}
+    cuts = {0, steps, *[cut for cut in also if 0 < cut < steps]}
     for edit in edits:
-        cuts |= {step for step, (before, now) in enumerate(pairwise(edit.touched), 1) if before != now}
+        if len(edit.touched) > 1:
+            cuts.update((1 + np.flatnonzero(np.diff(edit.touched))).tolist())
     return sorted(cuts)
 
 
@@ -23,14 +25,14 @@ def edits_between(edits: Sequence[SiteEdit], start: int, stop: int) -> tuple[Sit
 
 def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
     touched = edit.touched[start:stop] if len(edit.touched) > 1 else edit.touched
-    if not any(touched):
+    if not touched.any():
         return None
     value, mask = edit.value[start:stop] if edit.value.size(0) > 1 else edit.value, edit.mask
     if mask is not None and len(edit.touched) > 1:
         mask = mask[start:stop]
         if mask[0].numel() > 1 and bool((mask == mask[:1]).all()):
             mask = mask[:1]
-    if mask is not None and (all(touched) if mask[0].numel() == 1 else bool(mask.all())):
+    if mask is not None and bool(touched.all() if mask[0].numel() == 1 else mask.all()):
         mask = None
     if value.size(0) > 1 and mask is None and not value.requires_grad and bool((value == value[:1]).all()):
         value = value[:1]
@@ -39,4 +41,4 @@ def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
 
 def first_edited(edits: Sequence[SiteEdit], steps: int) -> int:
     """The first step that an edit touches, ``steps`` if none does."""
-    return min((edit.touched.index(True) for edit in edits if True in edit.touched), default=steps)
+    return min([int(edit.touched.argmax()) for edit in edits if edit.touched.any()], default=steps)

@@ -111,22 +111,18 @@ class Interest:
     client: Client
 
 
-@dataclass(frozen=True)
 class Parties:
     """The clients of one call. A call that a backward makes again, as activation checkpointing does, is not told."""
 
-    interests: tuple[Interest, ...]
-    recomputing: bool
-
-    @property
-    def editors(self) -> list[tuple[RecurrentModule, Editor]]:
-        return [(each.module, each.client.editor) for each in self.interests if each.client.editor is not None]
-
-    @property
-    def recorders(self) -> list[tuple[RecurrentModule, Recorder]]:
-        if self.recomputing:
-            return []
-        return [(each.module, each.client.recorder) for each in self.interests if each.client.recorder is not None]
+    def __init__(self, interests: tuple[Interest, ...], *, recomputing: bool) -> None:
+        self.interests, self.recomputing = interests, recomputing
+        self.editors: list[tuple[RecurrentModule, Editor]] = []
+        self.recorders: list[tuple[RecurrentModule, Recorder]] = []
+        for each in interests:
+            if each.client.editor is not None:
+                self.editors.append((each.module, each.client.editor))
+            if each.client.recorder is not None and not recomputing:
+                self.recorders.append((each.module, each.client.recorder))
 
     @property
     def keep_gradients(self) -> bool:
@@ -146,6 +142,8 @@ class Parties:
         if not self.editors:
             return (NO_EDITS,) * len(self.interests[0].module.layers)
         by_editor = [editor.call_edits(module, call) for module, editor in self.editors]
+        if len(by_editor) == 1:
+            return by_editor[0]
         return tuple(
             LayerEdits(
                 tuple(edit for of_editor in by_editor for edit in of_editor[place].edits),

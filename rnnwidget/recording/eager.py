@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,15 +15,18 @@ _lock = threading.Lock()
 _open: list[Any] = []
 
 
-@contextlib.contextmanager
-def compiled_code_runs_eagerly() -> Iterator[None]:
+def compiled_code_runs_eagerly() -> AbstractContextManager[None]:
     """What ``torch.compile`` compiled, or would, runs as plain PyTorch inside the block.
 
     The stance is the process's, not a thread's: the first block that begins sets it, the last that ends puts it back.
     """
     if "torch._dynamo.eval_frame" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
-        yield
-        return
+        return contextlib.nullcontext()
+    return _eager()
+
+
+@contextlib.contextmanager
+def _eager() -> Iterator[None]:
     with _lock:
         _open.append(torch.compiler.set_stance("force_eager"))
     try:

@@ -50,6 +50,8 @@ class RecurrentModule:
 
 def plain_path(path: str, *, parallel: bool) -> str:
     """A module's dotted path without what ``torch.compile`` and a data-parallel wrapper around the model add."""
+    if not parallel and "_orig_mod" not in path:
+        return path
     parts = [part for part in path.split(".") if part != "_orig_mod"]
     return ".".join(parts[1:] if parallel and parts[:1] == ["module"] else parts)
 
@@ -72,18 +74,20 @@ def family_of(module: nn.RNNBase | nn.RNNCellBase) -> Family:
 
 
 def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
-    prefix = f"{path}." if path else ""
+    prefix, family, units = f"{path}." if path else "", family_of(module), module.hidden_size
     return tuple(
-        Layer(
-            name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
-            family=family_of(module),
-            index=index,
-            reverse=reverse,
-            hidden_size=module.hidden_size,
-            projected_size=module.proj_size or module.hidden_size,
-        )
-        for index in range(module.num_layers)
-        for reverse in ((False, True) if module.bidirectional else (False,))
+        [
+            Layer(
+                name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
+                family=family,
+                index=index,
+                reverse=reverse,
+                hidden_size=units,
+                projected_size=module.proj_size or units,
+            )
+            for index in range(module.num_layers)
+            for reverse in ((False, True) if module.bidirectional else (False,))
+        ]
     )
 
 

@@ -51,15 +51,21 @@ class RecordedCall:
         it, and where the layers cannot be run again to the same end.
         """
         weights = snapshot(seen.module.module, seen.call.weights)
-        call = replace(
-            seen.call,
+        made = seen.call
+        call = RecurrentCall(
+            form=made.form,
+            kernel=made.kernel,
+            family=made.family,
+            layout=made.layout,
             # The interception core has cloned the input of a module that could have changed it meanwhile.
-            input=seen.call.input.detach() if seen.call.form == "module" else large_copy(seen.call.input.detach()),
-            initial=tuple([state.detach().clone() for state in seen.call.initial]),
+            input=made.input.detach() if made.form == "module" else large_copy(made.input.detach()),
+            initial=tuple([state.detach().clone() for state in made.initial]),
             weights=weights.weights,
+            dropout=made.dropout,
+            training=made.training,
         )
         output, trace = large_copy(seen.result.output.detach()), None
-        if seen.trace is not None and (whole or not _can_run_again(seen, call) or _is_little_between(seen, call)):
+        if seen.trace is not None and (whole or _is_little_between(seen, call) or not _can_run_again(seen, call)):
             trace = StackTrace(
                 inputs=[call.input, *(tensor.detach() for tensor in seen.trace.inputs[1:])],
                 outputs=[*(tensor.detach() for tensor in seen.trace.outputs[:-1]), output],
@@ -192,4 +198,4 @@ def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum([tensor.nbytes for tensor in tensors])

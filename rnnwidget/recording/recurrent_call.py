@@ -58,8 +58,11 @@ class RecurrentCall:
 
     def initial_of(self, layer: int) -> tuple[Tensor, ...]:
         """The initial states of one layer, (directions, batch, unit) in call order."""
-        rows = slice(layer * self.directions, (layer + 1) * self.directions)
-        return tuple(state[rows] for state in self.initial)
+        directions = self.directions
+        if self.initial[0].size(0) == directions:
+            return self.initial
+        rows = slice(layer * directions, (layer + 1) * directions)
+        return tuple([state[rows] for state in self.initial])
 
     def read(self, returned: Any) -> LayerOutput:
         """What the kernel itself returned."""

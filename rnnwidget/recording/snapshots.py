@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch._utils import _unflatten_dense_tensors
 
+from rnnwidget.cells.large_memory import large_empty
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.copies import copied_module, same_settings
 from rnnwidget.recording.recurrent_call import Weights
@@ -51,13 +53,14 @@ def _cloned(weights: StackWeights) -> StackWeights:
     ]
     copies: Iterator[Tensor] = iter(())
     if matrices:
-        flat = torch.cat([tensor.detach().flatten() for tensor in matrices])
-        parts = flat.split([tensor.numel() for tensor in matrices])
-        copies = (part.view_as(tensor) for part, tensor in zip(parts, matrices, strict=True))
+        flat = large_empty((sum([tensor.numel() for tensor in matrices]),), matrices[0].detach())
+        parts = _unflatten_dense_tensors(flat, matrices)
+        torch._foreach_copy_(parts, matrices)
+        copies = iter(parts)
 
     def cloned(side: Weights) -> Weights:
         if isinstance(side, LayerWeights):
-            return side.map(lambda _: next(copies))
+            return side.map(lambda weight: next(copies).view_as(weight))
         try:
             copied = copied_module(side, lambda tensor: tensor.detach().clone())
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied

@@ -202,6 +202,22 @@ def test_a_nudge_into_an_infinite_weight_is_the_stepped_one() -> None:
     torch.testing.assert_close(folded, stepped, equal_nan=True)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_clamp_at_the_end_of_a_range_holds_against_infinite_weights(value: float) -> None:
+    torch.manual_seed(0)
+    model, x = torch.nn.LSTM(3, 4), torch.randn(9, 1, 3)
+    with torch.no_grad():
+        healthy = model(x)[0]
+        model.weight_ih_l0[4:8] = torch.inf  # the forget gate's rows
+        for edit in (rw.clamp("forget_gate", value), rw.clamp("forget_gate", value, units=[0, 1, 2, 3])):
+            with rw.record(model) as recording, rw.edited(model, edit):
+                model(x)
+            assert (recording["l0"]["f"] == value).all()
+            assert recording["l0"].hidden.isfinite().all()
+            assert recording["l0"].replay_error < 1e-6
+        assert not torch.equal(recording["l0"].hidden, healthy)
+
+
 def test_an_infinite_state_of_a_gru_stays_one_where_it_is_stepped() -> None:
     model, start = torch.nn.GRU(3, 4), torch.zeros(1, 1, 4)
     start[..., 0] = torch.inf
