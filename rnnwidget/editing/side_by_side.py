@@ -13,6 +13,7 @@ from rnnwidget.cells.gru import GRU
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.cells.lstm import LSTM
 from rnnwidget.cells.rnn import RNN
+from rnnwidget.editing.batched_numbers import alike, numbers_over
 from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.clamped_layer import clamped_layer
 from rnnwidget.editing.edit import Edit
@@ -24,6 +25,9 @@ from rnnwidget.editing.targets import CallPlace, edits_of_layers
 from rnnwidget.recording.clients import States, autocast_of
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+
+NUMBERS = 2**21
+"""So many hidden states come out of one call of a kernel."""
 
 
 class SideBySide(EditList):
@@ -40,6 +44,7 @@ class SideBySide(EditList):
         self.copies = 1 + len(variants)
         self._always = not self._by_place and all(edit.number is not None for edit in self.edits)
         self._laid_out: dict[tuple[str, int, int], list[tuple[SiteEdit, ...]]] = {}
+        self._alike = alike(variants)
         self._same_in_all: Tensor | None = None
 
     @property
@@ -55,6 +60,9 @@ class SideBySide(EditList):
         if self._always and key in self._laid_out:
             return self._laid_out[key]
         batch //= self.copies
+        if self._alike is not None and call.form == "stack":
+            self._laid_out[key] = [numbers_over(self._alike, layer, call.initial[0], batch) for layer in layers]
+            return self._laid_out[key]
         states = tuple(state[:, :batch] for state in call.initial)
         once = replace(call, layout=replace(call.layout, batch=batch), initial=states)
         own = [edits_of_layers(edits, layers, once, place) for edits in self._variants]
@@ -75,7 +83,7 @@ class SideBySide(EditList):
         single = self._single(call, inputs, initial)
         if not is_edited:
             if single is None:
-                return call.run_layer(call.weights[index], inputs, initial)
+                return _in_stretches(call, index, inputs, initial)
             return self._spread(call, index, *single)
         if single is not None and _only_clamps_hidden(edits) and _has_loop(call, call.weights[index][0]):
             return self._clamped(call, index, single[0], initial, edits[0].edits[0])
@@ -86,16 +94,14 @@ class SideBySide(EditList):
         """What the first copy reads and starts from, None if the others differ from it."""
         if call.form != "stack" or call.layout.packed:
             return None
-        axis = 0 if call.layout.batch_first else 1
-        by_copy = inputs.unflatten(axis, (-1, self.copies))
-        first = by_copy.narrow(axis + 1, 0, 1)
+        by_copy = call.layout.to_time_first(inputs).unflatten(1, (-1, self.copies))
         states = tuple(state.unflatten(1, (-1, self.copies)) for state in initial)
-        known = inputs is self._same_in_all or by_copy.stride(axis + 1) == 0
-        if not known and not bool((by_copy == first).all()):
+        known = inputs is self._same_in_all or by_copy.stride(2) == 0
+        # Copies that differ do so at the last step first of all.
+        looked_at = states if known else (*states, by_copy[-1:], by_copy)
+        if not all(bool((each == each[:, :, :1]).all()) for each in looked_at):
             return None
-        if not all(bool((state == state[:, :, :1]).all()) for state in states):
-            return None
-        return first.squeeze(axis + 1), tuple(state[:, :, 0] for state in states)
+        return call.layout.from_time_first(by_copy[:, :, 0]), tuple(state[:, :, 0] for state in states)
 
     def _spread(self, call: RecurrentCall, index: int, read: Tensor, states: States) -> LayerOutput:
         """A layer that no copy changes, run once."""
@@ -115,9 +121,22 @@ class SideBySide(EditList):
         where = _all_over(clamp.mask, wide[0])
         rows, units = where.nonzero(as_tuple=True)
         values = clamp.value[0].expand_as(where)[rows, units].to(read)
-        places = units * call.layout.batch + rows
+        places = rows * where.size(1) + units
         output, finals = clamped_layer(call.family, weights, call.layout.to_time_first(read), wide, places, values)
         return LayerOutput(call.layout.from_time_first(output), tuple(state.unsqueeze(0) for state in finals))
+
+
+def _in_stretches(call: RecurrentCall, index: int, inputs: Tensor, initial: States) -> LayerOutput:
+    """A layer without edits, so many steps at a time that the kernel finds its memory again."""
+    numbers, steps = call.layout.steps * initial[0].numel(), call.layout.steps
+    if call.form != "stack" or call.layout.packed or call.directions > 1 or numbers <= NUMBERS:
+        return call.run_layer(call.weights[index], inputs, initial)
+    axis, outputs, states = 1 if call.layout.batch_first else 0, [], initial
+    for part in inputs.split(-(-steps // -(-numbers // NUMBERS)), axis):
+        result = call.run_layer(call.weights[index], part, states)
+        outputs.append(result.output)
+        states = result.finals
+    return LayerOutput(torch.cat(outputs, axis), states)
 
 
 def _all_over(mask: Tensor | None, like: Tensor) -> Tensor:

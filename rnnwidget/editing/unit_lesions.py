@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,8 +20,8 @@ from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 
-Answered = tuple[Tensor, Tensor]
-"""An answer with a unit lesioned, and how far that is from the answer without."""
+Answered = tuple[Tensor, Float[Tensor, " unit"]]
+"""The answers with a unit lesioned, and how far each is from the answer without."""
 
 
 class UnitLesions:
@@ -28,6 +31,7 @@ class UnitLesions:
         self, twin: Twin, x: object, whole: tuple[object, Recording], called: LayerRecording, answer: AnswerOf | None
     ) -> None:
         self._called, self._answer = called, answer
+        self._lesion = clamp("hidden", 0.0, layer=called.name)
         self._runs = BeforeAndAfter(twin, x, whole)
         self._variants = Variants(twin, x, whole[0], called, self._one_answer, whole=answer is not None)
 
@@ -38,25 +42,24 @@ class UnitLesions:
         rows = max(1, NUMBERS_AT_ONCE // max(1, self._called.hidden.numel()))
         parts = list(zip(units.split(rows), values.split(rows), strict=True))
         try:
-            found = [each for part in watched(parts, progress=progress) for each in self._at_once(*part)]
+            found = [self._at_once(*part) for part in watched(parts, progress=progress)]
         except NotReplicable:
             singly = list(zip(units.tolist(), values.tolist(), strict=True))
             found = [self._alone(unit, value) for unit, value in watched(singly, progress=progress)]
-        return torch.stack([answer for answer, _ in found]), torch.stack([effect for _, effect in found])
+        return torch.cat([answers for answers, _ in found]), torch.cat([effects for _, effects in found])
 
     def _edit(self, unit: int, value: float) -> Edit:
-        return clamp("hidden", value, layer=self._called.name, units=[unit])
+        return replace(self._lesion, value=value, units=(unit,))
 
     def _alone(self, unit: int, value: float) -> Answered:
         (before, _), (after, _) = self._runs.run([self._edit(unit, value)])
-        answer = self._one_answer(after)
-        return answer, _effect(answer, self._one_answer(before))
+        return _answered([self._one_answer(after)], self._one_answer(before))
 
-    def _at_once(self, units: Tensor, values: Tensor) -> list[Answered]:
+    def _at_once(self, units: Tensor, values: Tensor) -> Answered:
         """Answers and effects from one batch."""
         singly = zip(units.tolist(), values.tolist(), strict=True)
         before, after = self._variants.at_once([[self._edit(unit, value)] for unit, value in singly])
-        return [(answer, _effect(answer, before)) for answer in after]
+        return _answered(after, before)
 
     def _one_answer(self, output: object) -> Tensor:
         return one_answer(output, self._answer)
@@ -70,6 +73,7 @@ def one_answer(output: object, answer: AnswerOf | None) -> Tensor:
     return found.detach()
 
 
-def _effect(after: Tensor, before: Tensor) -> Tensor:
-    difference = after.double() - before.double()
-    return difference.reshape(()) if difference.numel() == 1 else difference.norm()
+def _answered(after: Sequence[Tensor], before: Tensor) -> Answered:
+    together = torch.stack([before, *after])
+    differences = (together[1:].double() - together[0].double()).reshape(len(after), before.numel())
+    return together[1:], differences.squeeze(1) if before.numel() == 1 else differences.norm(dim=1)

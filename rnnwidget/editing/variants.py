@@ -61,7 +61,7 @@ class Variants(Generic[AnswerT]):
             outputs = [replica(output, single, editor.copies, place) for place in range(editor.copies)]
             if not agree(outputs[0], single):
                 raise NotReplicable
-            furthest = max(range(len(variants)), key=lambda place: _distance(outputs[1 + place], outputs[0]))
+            furthest = _furthest(outputs)
             alone = {
                 place: self._wanted(self.twin.output(self.x, editor=EditList(variants[place])))
                 for place in {furthest, len(variants) // 2}
@@ -77,12 +77,15 @@ class Variants(Generic[AnswerT]):
         return output if self.whole else first_tensor(output)
 
 
-def _distance(one: object, other: object) -> float:
-    """How far the first tensors of two outputs are apart; what is not finite counts as nothing."""
-    ours, theirs = map(_numbers, (one, other))
-    if ours is None or theirs is None or not ours.numel():
-        return 0.0
-    return float((ours.double() - theirs.double()).abs().nan_to_num(nan=0.0, posinf=0.0).max())
+def _furthest(outputs: Sequence[object]) -> int:
+    """The output whose first tensor is furthest from the very first one's; what is not finite counts as nothing."""
+    numbers = [found for found in map(_numbers, outputs) if found is not None]
+    if len(numbers) < len(outputs) or not numbers[0].numel():
+        return 0
+    together = torch.stack(numbers)
+    together = together.to(torch.promote_types(together.dtype, torch.float32))
+    distances = together[1:].sub_(together[0]).abs().nan_to_num_(nan=0.0, posinf=0.0)
+    return int(distances.reshape(len(distances), -1).amax(1).argmax())
 
 
 def _numbers(output: object) -> Tensor | None:

@@ -13,6 +13,7 @@ import rnnwidget as rw
 from rnnwidget.cells import LeakyRNN
 from rnnwidget.editing.lesion_scores import matched_controls
 from rnnwidget.editing.unit_lesions import UnitLesions
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from tests.cases import Case, assert_close, assert_same_bits, cases
 from tests.loops import CellLoop
 
@@ -111,6 +112,29 @@ def test_lesions_run_as_one_batch(family: type[nn.RNNBase], layer: str, batch: i
     assert one_by_one == []
     assert_close(scores.answers, answers, 1e-12)
     assert_close(scores.effects, effects, 1e-12)
+
+
+@pytest.mark.parametrize("family", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_many_rows_go_through_a_layer_in_stretches_of_steps(
+    family: type[nn.RNNBase], batch_first: bool, monkeypatch: pytest.MonkeyPatch, one_by_one: list[int]
+) -> None:
+    torch.manual_seed(0)
+    model, x = family(3, 8, num_layers=2, batch_first=batch_first, dtype=torch.float64), X
+    expected = rw.lesion_scores(model, x, layer="l0", progress=False)
+    run, steps = RecurrentCall.run_layer, []
+
+    def run_layer(self: RecurrentCall, weights: object, inputs: Tensor, initial: tuple[Tensor, ...]) -> LayerOutput:
+        steps.append(inputs.size(1 if batch_first else 0))
+        return run(self, weights, inputs, initial)
+
+    monkeypatch.setattr(RecurrentCall, "run_layer", run_layer)
+    rows = 9 * (3 if batch_first else 7)
+    monkeypatch.setattr("rnnwidget.editing.side_by_side.NUMBERS", 2 * rows * 8)
+    scores = rw.lesion_scores(model, x, layer="l0", progress=False)
+    assert one_by_one == []
+    assert_close(scores.answers, expected.answers, 1e-12)
+    assert {1, 2} >= set(steps) - {x.size(1 if batch_first else 0)} != set()
 
 
 @pytest.mark.parametrize("lengths", [[7, 2, 5], torch.tensor([7, 2, 5])])
