@@ -105,9 +105,10 @@ class Case:
         return self.dtype if self.autocast is None or self.dtype == torch.float64 else self.autocast
 
     @property
-    def mixes_halves(self) -> bool:
-        """Whether PyTorch would compute partly in one half precision and partly in the other."""
-        return self.dtype in HALVES and self.autocast not in (None, self.dtype)
+    def refused(self) -> bool:
+        """Whether PyTorch computes a stack otherwise than layer by layer: one half precision inside the other."""
+        mixed = self.dtype in HALVES and self.autocast not in (None, self.dtype)
+        return mixed and self.family == "lstm" and self.layers > 1
 
     @property
     def derived(self) -> torch.dtype:
@@ -253,4 +254,4 @@ def cases(**fixed: object) -> st.SearchStrategy[Case]:
     chosen = ranges | {
         name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in fixed.items()
     }
-    return st.builds(Case, **chosen).filter(lambda case: not case.mixes_halves)
+    return st.builds(Case, **chosen).filter(lambda case: not case.refused)

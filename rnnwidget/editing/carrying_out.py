@@ -20,7 +20,7 @@ from rnnwidget.editing.folding import Folded, fold
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
-from rnnwidget.recording.clients import autocast_of
+from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 States = tuple[Tensor, ...]
@@ -233,15 +233,15 @@ class _Direction:
     def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         padded, live = self._reading.padded(inputs, leg)
         edits = self._edits.between(leg.start, leg.stop).of_first(padded.size(1))
-        device = padded.device.type
-        with torch.autocast(device, enabled=False):
+        # Between two half precisions PyTorch's kernels keep states in single.
+        dtype = torch.float32 if mixes_halves(self._weights.input_hidden) else self._weights.input_hidden.dtype
+        with torch.autocast(padded.device.type, enabled=False):
             # What autocast casts inside a kernel, it would cast operation by operation here.
-            like = self._weights.input_hidden
             hidden, reached = stepped(
                 self._call.family,
-                self._weights,
-                padded.to(like.dtype),
-                tuple(state.to(like.dtype) for state in states),
+                self._weights.map(lambda weight: weight.to(dtype)),
+                padded.to(dtype),
+                tuple(state.to(dtype) for state in states),
                 edits,
                 live,
                 graph=self._graph,

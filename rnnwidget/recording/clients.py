@@ -197,6 +197,12 @@ def autocast_of(device: str) -> torch.dtype | None:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
+def mixes_halves(tensor: Tensor) -> bool:
+    """Whether a tensor is of one half precision and autocast casts to the other."""
+    autocast = autocast_of(tensor.device.type)
+    return tensor.dtype in (torch.float16, torch.bfloat16) and autocast not in (None, tensor.dtype)
+
+
 def recomputing() -> bool:
     """Whether this call is made by a backward, as activation checkpointing does, and so is none of the user's."""
     return torch._C._current_graph_task_id() != -1  # noqa: SLF001 - torch has no other way to ask

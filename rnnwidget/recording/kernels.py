@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.cells import Family
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.clients import autocast_of
+from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -19,7 +19,6 @@ _CELLS: frozenset[object] = frozenset(
     {torch._VF.lstm_cell, torch._VF.gru_cell, torch._VF.rnn_tanh_cell, torch._VF.rnn_relu_cell}
 )
 KERNELS = _STACKS | _CELLS
-_HALVES = (torch.float16, torch.bfloat16)
 
 
 def parse_kernel_call(
@@ -29,13 +28,6 @@ def parse_kernel_call(
 
     NotImplementedError where a call cannot be read; the message says why.
     """
-    own, autocast = arguments[0].dtype, autocast_of(arguments[0].device.type)
-    if own in _HALVES and autocast not in (None, own):
-        raise NotImplementedError(
-            f"{type(module).__name__} in {own} ran under autocast to {autocast}: PyTorch computes such a call partly "
-            "in one and partly in the other, so it cannot be recorded or edited. Leave autocast for this call, or use "
-            "one half precision for both"
-        )
     if kernel in _CELLS:
         return _parse_cell(kernel, arguments, family)
     packed = not isinstance(arguments[3], bool)
@@ -58,6 +50,13 @@ def parse_kernel_call(
         data, states, flat, biased, layers, dropout, training, bidirectional, batch_first = arguments
         steps, batch = (data.size(1), data.size(0)) if batch_first else (data.size(0), data.size(1))
         layout = SequenceLayout(steps=steps, batch=batch, batch_first=batch_first)
+    if kernel is torch._VF.lstm and layers > 1 and mixes_halves(data):
+        cast = autocast_of(data.device.type)
+        raise NotImplementedError(
+            f"{type(module).__name__} in {data.dtype} ran {layers} layers under autocast to {cast}: "
+            "PyTorch computes them otherwise together than one by one, so it cannot be recorded or edited. Leave "
+            "autocast for it, or use one half precision for both"
+        )
     projected = bool(getattr(module, "proj_size", 0))
     return RecurrentCall(
         form="stack",

@@ -1,5 +1,6 @@
 """What `edited` means: order, equality, identity, nesting."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -228,3 +229,22 @@ def test_an_infinite_state_of_a_gru_stays_one_where_it_is_stepped() -> None:
             output, _ = model(torch.ones(5, 1, 3), start)
     assert plain[..., 0].isposinf().all()
     assert output[..., 0].isposinf().all()
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM])
+def test_edits_between_two_half_precisions_are_those_of_single_precision(
+    kind: type[torch.nn.RNNBase], grad: bool
+) -> None:
+    torch.manual_seed(0)
+    halved, x = kind(3, 4).half(), torch.randn(6, 2, 3).half()
+    single = copy.deepcopy(halved).float()
+    gate = {torch.nn.RNN: "hidden", torch.nn.GRU: "update_gate", torch.nn.LSTM: "forget_gate"}[kind]
+    for edit in (rw.shift(gate, 1.0), rw.scale(gate, 0.5), rw.nudge("hidden", 0.25, steps=[2]), rw.lesion([1])):
+        with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16):
+            with rw.edited(halved, edit), rw.record(halved) as recording:
+                output, _ = halved(x)
+            with rw.edited(single, edit):
+                expected, _ = single(x.float())
+        torch.testing.assert_close(output.float(), expected.float(), atol=2e-2, rtol=0)
+        assert recording["l0"].replay_error < 2e-2
