@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import editing, engine
+from tests.benchmarks import editing, engine, floors
 from tests.benchmarks.comparison import Row
 
 
@@ -47,8 +47,9 @@ def main() -> None:
     print("medians of alternating runs\n")
     print(f"{'what':<58}{'ours':>12}   {'alternative':<58}{'ratio':>8}")
     measured = []
-    every = (engine.rows(chosen.seconds), editing.rows(chosen.seconds), () if chosen.no_browser else browser_rows())
-    for rows in every:
+    tables = (engine, floors, editing)
+    every = [table.rows(chosen.seconds) for table in tables]
+    for rows in (*every, () if chosen.no_browser else browser_rows()):
         for row in rows:
             print(line(row), flush=True)
             measured.append(row)

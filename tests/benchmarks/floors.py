@@ -1,0 +1,76 @@
+"""What nobody can do without who watches a model, or looks at its gates: how near the other rows can come."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.overrides import TorchFunctionMode
+
+import rnnwidget as rw
+from tests.benchmarks.comparison import Row, compare
+from tests.benchmarks.engine import WORKLOADS, Workload
+
+
+class _SeesAll(TorchFunctionMode):
+    """A function mode that passes everything on."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+def watched(module: nn.Module, x: object) -> Callable[[], object]:
+    """A call with two hooks that enter and leave a function mode, and nothing else."""
+
+    def call() -> object:
+        mode = _SeesAll()
+        handles = (
+            module.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
+            module.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
+        )
+        try:
+            return module(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    return call
+
+
+def rebuilt(load: Workload, module: nn.RNNBase, x: Tensor | PackedSequence) -> Callable[[], object]:
+    """A call; the layers below the top once more where a recording does not keep them; products and nonlinearities."""
+    rows, sides = (x.data if isinstance(x, PackedSequence) else x.flatten(0, 1)).size(0), 1 + module.bidirectional
+    gates = module.weight_ih_l0.size(0)
+    reads = [module.input_size] + [sides * load.units] * (load.layers - 1)
+    inputs = [torch.randn(rows, width) for width in reads]
+    hidden, weights = torch.randn(rows, load.units), [torch.randn(gates, width) for width in reads]
+    recurrent = torch.randn(gates, load.units)
+    with rw.record(module) as recording:
+        module(x)
+    below = None
+    if any(call.replayed for call in recording.recorded_calls):
+        below = type(module)(load.units, load.units, load.layers - 1, bidirectional=module.bidirectional)
+
+    def call() -> object:
+        module(x)
+        if below is not None:
+            below(x)
+        return [
+            torch.mm(read, weight.t()).addmm_(hidden, recurrent.t()).sigmoid_()
+            for read, weight in zip(inputs, weights, strict=True)
+            for _ in range(sides)
+        ]
+
+    return call
+
+
+@torch.no_grad()
+def rows(seconds: float) -> Iterator[Row]:
+    """Without gradients, in float32."""
+    for load in WORKLOADS:
+        module, x, lengths = load.build()
+        given = x if lengths is None else pack_padded_sequence(x, lengths, enforce_sorted=False)
+        plain = (lambda m=module, x=given: m(x), "plain forward")
+        if load.batch == 1:
+            yield compare(f"floor: hooks and a mode, {load.name}", watched(module, given), *plain, seconds=seconds)
+        yield compare(f"floor: everything, {load.name}", rebuilt(load, module, given), *plain, seconds=seconds)
