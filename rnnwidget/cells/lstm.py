@@ -67,38 +67,39 @@ class LSTM(MatrixFamily):
         cell, squashed = quantities["cell"], torch.tanh(quantities["cell"])
         cell_before = torch.cat([run.initial[1].unsqueeze(0), cell[:-1]])
         slopes = self.slopes(run, quantities)
-        ones = torch.ones_like(cell)
-        through_cell = run.edits.derivative("cell", ones)
-        through_hidden = run.edits.derivative("hidden", torch.ones_like(arrivals.hidden))
-        into_cell = output_gate * (1 - squashed * squashed)
-        from_cell = torch.cat(
-            [
-                candidate * slopes["input_gate"],
-                cell_before * slopes["forget_gate"],
-                input_gate * slopes["candidate"],
-            ],
-            dim=-1,
-        )
-        from_memory = squashed * slopes["output_gate"]
+        through_cell = run.edits.derivative("cell", torch.ones_like(cell)).unbind()
+        through_hidden = run.edits.derivative("hidden", torch.ones_like(arrivals.hidden)).unbind()
+        into_cell = (output_gate * (1 - squashed * squashed)).unbind()
+        by_cell = [candidate * slopes["input_gate"], cell_before * slopes["forget_gate"]]
+        from_cell = torch.stack([*by_cell, input_gate * slopes["candidate"]], dim=-2).unbind()
+        from_memory, keep = (squashed * slopes["output_gate"]).unbind(), forget_gate.unbind()
+        arriving, projection = arrivals.hidden.unbind(), run.matrices.projection
 
-        hidden_totals, cell_totals = torch.empty_like(arrivals.hidden), torch.empty_like(cell)
         stacked = cell.new_empty(*cell.shape[:-1], 4 * cell.size(-1))
+        sites = stacked.unflatten(-1, (4, -1))
+        rows, by_cells, by_memories = stacked.unbind(), sites[..., :3, :].unbind(), sites[..., 3, :].unbind()
         hidden_carry, cell_carry = torch.zeros_like(arrivals.hidden[0]), torch.zeros_like(cell[0])
+        hidden_totals, cell_totals = [], []
         for step in range(cell.size(0) - 1, -1, -1):
-            hidden_total = arrivals.hidden[step] + hidden_carry
+            hidden_total = arriving[step] + hidden_carry
             memory = hidden_total * through_hidden[step]
-            if run.matrices.projection is not None:
-                memory = memory @ run.matrices.projection
-            cell_total = cell_carry + memory * into_cell[step]
+            if projection is not None:
+                memory = memory @ projection
+            cell_total = torch.addcmul(cell_carry, memory, into_cell[step])
             if arrivals.carried:
                 cell_total = cell_total + arrivals.carried[0][step]
             computed = cell_total * through_cell[step]
-            row = torch.cat([computed.repeat(1, 3) * from_cell[step], memory * from_memory[step]], dim=-1)
-            hidden_carry, cell_carry = row @ run.matrices.hidden_hidden, computed * forget_gate[step]
-            hidden_totals[step], cell_totals[step], stacked[step] = hidden_total, cell_total, row
+            torch.mul(computed.unsqueeze(1), from_cell[step], out=by_cells[step])
+            torch.mul(memory, from_memory[step], out=by_memories[step])
+            hidden_carry, cell_carry = rows[step] @ run.matrices.hidden_hidden, computed * keep[step]
+            hidden_totals.append(hidden_total)
+            cell_totals.append(cell_total)
 
         gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
-        return gradients | {"hidden": hidden_totals, "cell": cell_totals}, stacked @ run.matrices.input_hidden
+        return gradients | {
+            "hidden": torch.stack(hidden_totals[::-1]),
+            "cell": torch.stack(cell_totals[::-1]),
+        }, stacked @ run.matrices.input_hidden
 
 
 lstm = LSTM()
