@@ -235,9 +235,12 @@ class RNNInspector(Steering):
         return Shown(self.layer, self.sequence, self.site, self.units, self._writing.current.words)
 
     def _contents(self) -> Contents:
-        picture = self._picture
-        if picture is None:
+        if self._picture is None:
             return Contents(self._model_frame, {})
+        with self._probe.threads():
+            return self._contents_of(self._picture)
+
+    def _contents_of(self, picture: Picture) -> Contents:
         shown, readings = self._shown(), self._readings(picture)
         frame = picture_frame(self._modules, picture, shown, self._orders, self._befores, readings)
         frame |= self._changes.parts(picture, shown, readings)

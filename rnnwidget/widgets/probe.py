@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps
+from rnnwidget.widgets.one_thread import is_small, one_thread
 from rnnwidget.widgets.picture import Picture
 
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
@@ -35,7 +37,7 @@ class Probe:
         self._first: BeforeAndAfter | None = None
         self._second: BeforeAndAfter | None = None
         self._fillings = 0
-        self._attached = False
+        self._attached = self._small = False
         self._unedited: weakref.WeakSet[Recording] = weakref.WeakSet()
 
     @property
@@ -58,8 +60,13 @@ class Probe:
         self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
         self._fillings += 1
         self._first = self._second = None
-        baseline = self._runs()[0].baseline
-        return self._picture(baseline, baseline, ())
+        self._small = False
+        self._small = is_small(self.twin.model, self._runs()[0].baseline[1])
+        if self._small:
+            self._first = None
+        with self.threads():
+            baseline = self._runs()[0].baseline
+            return self._picture(baseline, baseline, ())
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
         """Start from a call of the user's own; unedited, it is shown as it was."""
@@ -67,8 +74,13 @@ class Probe:
         self._first = self._second = None
         self._fillings += 1
         self._attached = True
+        self._small = is_small(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
+
+    def threads(self) -> AbstractContextManager[None]:
+        """What a run before and one after have in common: on how many threads they are made and looked at."""
+        return one_thread() if self._small else nullcontext()
 
     @property
     def inputs(self) -> object:
@@ -93,7 +105,7 @@ class Probe:
         Before and after must come through one kernel path: a call of the user's own is run again, once.
         """
         active = [edit for edit in edits if not edit.identity]
-        with torch.set_grad_enabled(self._grad_enabled):
+        with self.threads(), torch.set_grad_enabled(self._grad_enabled):
             first, second = self._runs()
             runs = second or first
             before, after = runs.run(active) if active else (runs.baseline,) * 2
@@ -126,7 +138,7 @@ class Probe:
     def output(self, edits: Sequence[Edit]) -> object:
         """What the model gives under ``edits``, and no picture of it."""
         active = [edit for edit in edits if not edit.identity]
-        with torch.set_grad_enabled(self._grad_enabled):
+        with self.threads(), torch.set_grad_enabled(self._grad_enabled):
             first, second = self._runs()
             runs = second or first
             return runs.run(active)[1][0] if active else runs.baseline[0]

@@ -1,0 +1,56 @@
+"""Small runs on one thread: the threads of a short product wait for each other longer than they work."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rnnwidget.recording.recording import Recording
+
+SMALL = 2**19
+"""Products a step, below which a second thread gains little where cores are free, and costs much where they are not."""
+
+LIBRARIES = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib"}
+
+
+@cache
+def _libraries_setting(name: str) -> Callable[[int], int] | None:
+    """A function of the libraries that came with PyTorch; None where there is none of that name."""
+    path = Path(torch.__file__).parent / "lib" / LIBRARIES.get(sys.platform, "none")
+    return getattr(ctypes.CDLL(str(path)), name, None) if path.exists() else None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What this thread computes meanwhile, it computes alone.
+
+    ``torch.set_num_threads`` would hold for every thread that begins meanwhile as well, and for good.
+    """
+    openmp, mkl = _libraries_setting("omp_set_num_threads"), _libraries_setting("MKL_Set_Num_Threads_Local")
+    if openmp is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    openmp(1)
+    before = 0 if mkl is None else mkl(1)
+    try:
+        yield
+    finally:
+        openmp(threads)
+        if mkl is not None:
+            mkl(before)
+
+
+def is_small(model: nn.Module, recording: Recording) -> bool:
+    """Whether one step of a recorded run is little work; looking something up in a table is none."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))}
+    weights = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in tables)
+    batch = max((call.call.layout.batch for call in recording.recorded_calls), default=0)
+    return weights * batch <= SMALL

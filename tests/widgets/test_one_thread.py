@@ -1,0 +1,122 @@
+"""Small runs are made on one thread; nobody else's threads become fewer."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnnwidget as rw
+from rnnwidget.recording.model_capture import CapturedCall
+from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.one_thread import LIBRARIES, SMALL, is_small, one_thread
+from rnnwidget.widgets.probe import Probe
+
+pytestmark = pytest.mark.skipif(sys.platform not in LIBRARIES, reason="a thread's own number cannot be set here")
+THREADS: list[int] = []
+
+
+class Counting(nn.Module):
+    """Tells on how many threads it was run, copies of it too."""
+
+    def __init__(self, hidden: int, words: int = 1) -> None:
+        super().__init__()
+        self.table = nn.Embedding(words, 3)
+        self.lstm = nn.LSTM(3, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        THREADS.append(torch.get_num_threads())
+        return self.lstm(x)[0]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    THREADS.clear()
+    yield
+    torch.set_num_threads(before)
+
+
+def in_a_new_thread(function: Callable[[], int]) -> int:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_one_thread_is_one_for_this_thread_alone() -> None:
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert in_a_new_thread(torch.get_num_threads) == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_are_as_before_after_an_exception_and_within_another() -> None:
+    with one_thread():
+        with one_thread():
+            pass
+        assert torch.get_num_threads() == 1
+    with pytest.raises(ArithmeticError), one_thread():
+        raise ArithmeticError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("hidden", "batch", "small"), [(128, 1, True), (128, 7, True), (128, 8, False), (362, 1, False), (356, 1, True)]
+)
+def test_small_is_little_work_a_step(hidden: int, batch: int, small: bool) -> None:
+    model = Counting(hidden)
+    with torch.no_grad(), rw.record(model) as recording:
+        model(torch.randn(2, batch, 3))
+    work = batch * sum(parameter.numel() for parameter in model.lstm.parameters())
+    assert is_small(model, recording) is small is (work <= SMALL)
+
+
+def test_looking_up_words_is_no_work() -> None:
+    model = Counting(4, words=SMALL)
+    with torch.no_grad(), rw.record(model) as recording:
+        model(torch.randn(2, 1, 3))
+    assert is_small(model, recording)
+
+
+@pytest.mark.parametrize(("batch", "runs"), [(1, [2, 1]), (60, [2])])
+def test_runs_before_and_after_are_made_on_as_many_threads(batch: int, runs: list[int]) -> None:
+    probe = Probe(Counting(64), None, None)
+    probe.fill(torch.randn(4, batch, 3))
+    assert runs == THREADS
+    THREADS.clear()
+    probe.edited([rw.clamp("forget_gate", 0.5)])
+    probe.output([rw.scale("output_gate", 0.5)])
+    assert set(THREADS) == {runs[-1]}
+    assert torch.get_num_threads() == 2
+
+
+def test_a_call_of_the_users_own_is_run_again_on_one_thread() -> None:
+    model, x = Counting(64), torch.randn(4, 1, 3)
+    probe = Probe(model, None, None)
+    with rw.record(model) as recording:
+        output = model(x)
+    assert THREADS == [2]
+    probe.take(CapturedCall(Arguments((x,), {}), output, recording, grad_enabled=False), [rw.clamp("forget_gate", 0.5)])
+    assert THREADS == [2, 1, 1]
+
+
+def test_what_is_shown_of_a_small_run_is_worked_out_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*arguments: object) -> tuple[dict[str, object], dict[str, object], str]:
+        THREADS.append(torch.get_num_threads())
+        return given(*arguments)
+
+    from rnnwidget.widgets import frame
+
+    given = frame.heatmap_and_margin
+    inspector = rw.RNNInspector(Counting(8), inputs=torch.randn(4, 1, 3))
+    inspector._repr_mimebundle_()
+    monkeypatch.setattr(frame, "heatmap_and_margin", told)
+    THREADS.clear()
+    inspector.site = "cell"
+    inspector.close()
+    assert THREADS == [1]
