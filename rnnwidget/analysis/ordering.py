@@ -11,8 +11,8 @@ def clustered_order(activity: Float[Tensor, "sample unit"]) -> Int[Tensor, " uni
     """Order units by the Fiedler vector of their correlations (spectral seriation, Atkins, Boman & Hendrickson 1998).
 
     Units that correlate stand close, units of opposite sign far apart. Units that do not vary come last, by index.
-    Rows that are not finite are left out. The order is deterministic: units that are alike stand by index, and the end
-    with the lower mean index comes first.
+    Rows that are not finite are left out. Units that are alike stand by index, and the end with the lower mean index
+    comes first. Where the correlations leave several orders equal, rounding chooses.
 
     Examples
     --------

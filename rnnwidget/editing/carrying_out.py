@@ -7,6 +7,7 @@ another run has already done from the same state on the same inputs is not done 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -107,7 +108,7 @@ def _joint(
         turned = (one.handed_in(states) for one, states in zip(folded, begun, strict=True))
         initial = tuple(torch.stack(states) for states in zip(*turned, strict=True))
     layer = call.run_layer(tuple(one.weights for one in folded), inputs, initial)
-    if any(one.moves for one in folded):
+    if any(one.factor is not None for one in folded):
         in_time = layer.output if call.layout.packed else call.layout.to_time_first(layer.output)
         sides = zip(folded, in_time.chunk(len(folded), dim=-1), strict=True)
         out = [one.handed_out(hidden) for one, hidden in sides]
@@ -123,11 +124,17 @@ def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
 
 
 def _finite(reached: Tensor) -> bool:
-    """False where folding has multiplied what is not finite by a clamped row's zeros, as no edited model does.
+    """False where folding has put what is not finite beside a clamped row's zeros or infinite bias.
 
-    The NaN of such a product stays in the state from then on, so the last hidden state tells.
+    No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
     """
     return math.isfinite(reached.detach().sum()) or bool(torch.isfinite(reached).all())
+
+
+def _uncast(tensor: Tensor) -> AbstractContextManager[object]:
+    """Autocast off: for our own steps, and for arranging sequences, which it refuses in the other half precision."""
+    device = tensor.device.type
+    return nullcontext() if autocast_of(device) is None else torch.autocast(device, enabled=False)
 
 
 def _needs_graph(*tensors: Tensor) -> bool:
@@ -169,7 +176,8 @@ class _Direction:
 
     def run(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         """The hidden states by input position, time first or packed, and the final states in call order."""
-        read = self._reading.read(inputs)
+        with _uncast(inputs):
+            read = self._reading.read(inputs)
         values = (edit.value for edit in self._edits.edits)
         self._graph = _needs_graph(inputs, *states, *self._weights.tensors(), *values)
         for leg in self._legs(read):
@@ -224,19 +232,19 @@ class _Direction:
     def _done_with(self, leg: Leg, result: tuple[Tensor, States], states: States) -> States:
         self._done.append(leg)
         self._pieces.append(result[0])
-        return self._reading.states_after(states, result[1], leg)
+        with _uncast(result[0]):
+            return self._reading.states_after(states, result[1], leg)
 
     def _stepped(self, leg: Leg, inputs: Tensor, live: States, states: States) -> States:
         leg = Leg(leg.start, leg.stop, stepped=True)
         return self._done_with(leg, self._by_step(leg, inputs, live), states)
 
     def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
-        padded, live = self._reading.padded(inputs, leg)
-        edits = self._edits.between(leg.start, leg.stop).of_first(padded.size(1))
-        # Between two half precisions PyTorch's kernels keep states in single.
+        # Between two half precisions we step in single, as we do from single to half.
         dtype = torch.float32 if mixes_halves(self._weights.input_hidden) else self._weights.input_hidden.dtype
-        with torch.autocast(padded.device.type, enabled=False):
-            # What autocast casts inside a kernel, it would cast operation by operation here.
+        with _uncast(inputs):
+            padded, live = self._reading.padded(inputs, leg)
+            edits = self._edits.between(leg.start, leg.stop).of_first(padded.size(1))
             hidden, reached = stepped(
                 self._call.family,
                 self._weights.map(lambda weight: weight.to(dtype)),
@@ -246,4 +254,4 @@ class _Direction:
                 live,
                 graph=self._graph,
             )
-        return self._reading.unpadded(hidden, leg), reached
+            return self._reading.unpadded(hidden, leg), reached

@@ -45,11 +45,6 @@ class Folded:
         """Whether states are other ones inside the kernel."""
         return self.factor is not None or self.cell is not None
 
-    @property
-    def moves(self) -> bool:
-        """Whether hidden states come out of the kernel in other coordinates."""
-        return self.factor is not None
-
     def reaches(self, states: States) -> bool:
         """Whether the first step can be made from ``states``, which no edit has touched.
 
@@ -180,7 +175,8 @@ class _Folding:
         if self._recurrent is not None:
             recurrent, hidden_bias = recurrent * self._recurrent[:, None], hidden_bias * self._recurrent
         read = weights.input_hidden
-        cleared = [clamped for clamped in self._clamped if not clamped.saturates]
+        # Backward, an infinite weight would meet the zero that comes back through a clamped gate.
+        cleared = [clamped for clamped in self._clamped if torch.is_grad_enabled() or not clamped.saturates]
         if cleared:
             read, recurrent = read.clone(), recurrent.clone() if recurrent is weights.hidden_hidden else recurrent
         for clamped in cleared:

@@ -79,7 +79,7 @@ def lesion_scores(
     KeyError, IndexError
         A layer or unit does not exist, or the layer was not called.
     ValueError
-        ``to`` or ``controls`` is none that the layer allows.
+        ``to`` or ``controls`` is none that the layer allows, or ``units`` names none.
     TypeError
         An answer is neither a number nor a tensor.
 
@@ -162,6 +162,8 @@ def _asked(units: Indices, width: int, layer: str) -> Int[Tensor, " unit"]:
     outside = [unit for unit in found if unit >= width]
     if outside:
         raise IndexError(f"units {outside} do not exist; {layer!r} has units 0 to {width - 1}")
+    if not found:
+        raise ValueError(f"units={units!r} names no unit; {layer!r} has units 0 to {width - 1}, None means all")
     return torch.tensor(found, dtype=torch.int64)
 
 

@@ -27,7 +27,7 @@ from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 NUMBERS = 2**21
-"""So many hidden states come out of one call of a kernel."""
+"""Above so many hidden states a dense layer in one direction is given to the kernel in several calls."""
 
 
 class SideBySide(EditList):

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,8 @@ def _cloned(weights: StackWeights) -> StackWeights:
     ]
     copies: Iterator[Tensor] = iter(())
     if matrices:
-        flat = large_empty((sum([tensor.numel() for tensor in matrices]),), matrices[0].detach())
+        widest = reduce(torch.promote_types, {tensor.dtype for tensor in matrices})
+        flat = large_empty((sum([tensor.numel() for tensor in matrices]),), matrices[0].detach().to(widest))
         parts = _unflatten_dense_tensors(flat, matrices)
         torch._foreach_copy_(parts, matrices)
         copies = iter(parts)

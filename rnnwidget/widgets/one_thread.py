@@ -37,20 +37,24 @@ def one_thread() -> Iterator[None]:
     if openmp is None:
         yield
         return
-    threads = torch.get_num_threads()
-    openmp(1)
-    before = 0 if mkl is None else mkl(1)
+    threads, before = torch.get_num_threads(), None
     try:
+        openmp(1)
+        before = None if mkl is None else mkl(1)
         yield
     finally:
         openmp(threads)
-        if mkl is not None:
+        if mkl is not None and before is not None:
             mkl(before)
 
 
-def is_small(model: nn.Module, recording: Recording) -> bool:
-    """Whether one step of a recorded run is little work; looking something up in a table is none."""
+def is_small(model: nn.Module, batch: int) -> bool:
+    """Whether one step of so many sequences is little work; looking something up in a table is none."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))}
     weights = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in tables)
-    batch = max((call.call.layout.batch for call in recording.recorded_calls), default=0)
     return weights * batch <= SMALL
+
+
+def is_small_run(model: nn.Module, recording: Recording) -> bool:
+    """Whether the steps of a run that was recorded were little work."""
+    return is_small(model, max((call.call.layout.batch for call in recording.recorded_calls), default=1))

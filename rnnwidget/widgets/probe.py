@@ -19,7 +19,7 @@ from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps
-from rnnwidget.widgets.one_thread import is_small, one_thread
+from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
 
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
@@ -56,17 +56,20 @@ class Probe:
         return not (self._attached and self.twin.why_not_copied)
 
     def fill(self, inputs: object) -> Picture:
-        """Run on inputs that were asked for."""
+        """Run on inputs that were asked for, once: they may be of a kind that can be read only once.
+
+        How large the batch was shows afterwards; a run that was too large for one thread is made again beside edits.
+        """
         self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
         self._fillings += 1
         self._first = self._second = None
-        self._small = False
-        self._small = is_small(self.twin.model, self._runs()[0].baseline[1])
-        if self._small:
-            self._first = None
+        self._small = is_small(self.twin.model, batch=1)
         with self.threads():
             baseline = self._runs()[0].baseline
-            return self._picture(baseline, baseline, ())
+            picture = self._picture(baseline, baseline, ())
+        if self._small and not is_small_run(self.twin.model, baseline[1]):
+            self._small, self._first = False, None
+        return picture
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
         """Start from a call of the user's own; unedited, it is shown as it was."""
@@ -74,7 +77,7 @@ class Probe:
         self._first = self._second = None
         self._fillings += 1
         self._attached = True
-        self._small = is_small(self.twin.model, captured.recording)
+        self._small = is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
 

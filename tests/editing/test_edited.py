@@ -219,6 +219,16 @@ def test_a_clamp_at_the_end_of_a_range_holds_against_infinite_weights(value: flo
         assert not torch.equal(recording["l0"].hidden, healthy)
 
 
+def test_gradients_pass_a_clamp_at_the_end_of_a_range_beside_infinite_weights() -> None:
+    torch.manual_seed(0)
+    model, x = torch.nn.GRU(2, 2), torch.rand(4, 1, 2, requires_grad=True)
+    with torch.no_grad():
+        model.weight_ih_l0[:2] = torch.inf  # the reset gate's rows
+    with rw.edited(model, rw.clamp("reset_gate", 1.0)):
+        output, _ = model(x)
+    assert torch.autograd.grad(output.sum(), x)[0].isfinite().all()
+
+
 def test_an_infinite_state_of_a_gru_stays_one_where_it_is_stepped() -> None:
     model, start = torch.nn.GRU(3, 4), torch.zeros(1, 1, 4)
     start[..., 0] = torch.inf
@@ -248,3 +258,23 @@ def test_edits_between_two_half_precisions_are_those_of_single_precision(
                 expected, _ = single(x.float())
         torch.testing.assert_close(output.float(), expected.float(), atol=2e-2, rtol=0)
         assert recording["l0"].replay_error < 2e-2
+
+
+@pytest.mark.parametrize("kind", [torch.nn.GRU, torch.nn.LSTM])
+def test_packed_sequences_are_edited_in_both_directions_between_two_half_precisions(
+    kind: type[torch.nn.RNNBase],
+) -> None:
+    torch.manual_seed(0)
+    halved = kind(3, 4, bidirectional=True).half()
+    single, x = copy.deepcopy(halved).float(), torch.randn(5, 3, 3).half()
+    lengths = torch.tensor([5, 3, 4])
+    packed, plain = (
+        torch.nn.utils.rnn.pack_padded_sequence(each, lengths, enforce_sorted=False) for each in (x, x.float())
+    )
+    for edit in (rw.scale("output_gate" if kind is torch.nn.LSTM else "update_gate", 0.5), rw.lesion([1], steps=[2])):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with rw.edited(halved, edit):
+                output, _ = halved(packed)
+            with rw.edited(single, edit):
+                expected, _ = single(plain)
+        torch.testing.assert_close(output.data.float(), expected.data.float(), atol=2e-2, rtol=0)

@@ -246,6 +246,8 @@ def test_refusals() -> None:
         scored(layer="l9")
     with pytest.raises(IndexError, match=r"units \[8\] do not exist; 'rnn.l0' has units 0 to 7"):
         scored(units=[0, 8])
+    with pytest.raises(ValueError, match=r"units=\[\] names no unit; 'rnn.l0' has units 0 to 7"):
+        scored(units=[])
     for controls in (0, 8):
         with pytest.raises(ValueError, match=r"has 8 units, so that a unit can have 1 to 7 controls"):
             scored(controls=controls)

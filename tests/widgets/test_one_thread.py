@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import rnnwidget as rw
 from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.twin import Arguments
-from rnnwidget.widgets.one_thread import LIBRARIES, SMALL, is_small, one_thread
+from rnnwidget.widgets.one_thread import LIBRARIES, SMALL, is_small, is_small_run, one_thread
 from rnnwidget.widgets.probe import Probe
 
 pytestmark = pytest.mark.skipif(sys.platform not in LIBRARIES, reason="a thread's own number cannot be set here")
@@ -73,26 +73,39 @@ def test_small_is_little_work_a_step(hidden: int, batch: int, small: bool) -> No
     with torch.no_grad(), rw.record(model) as recording:
         model(torch.randn(2, batch, 3))
     work = batch * sum(parameter.numel() for parameter in model.lstm.parameters())
-    assert is_small(model, recording) is small is (work <= SMALL)
+    assert is_small_run(model, recording) is is_small(model, batch) is small is (work <= SMALL)
 
 
 def test_looking_up_words_is_no_work() -> None:
-    model = Counting(4, words=SMALL)
-    with torch.no_grad(), rw.record(model) as recording:
-        model(torch.randn(2, 1, 3))
-    assert is_small(model, recording)
+    assert is_small(Counting(4, words=SMALL), batch=1)
 
 
-@pytest.mark.parametrize(("batch", "runs"), [(1, [2, 1]), (60, [2])])
+@pytest.mark.parametrize(("batch", "runs"), [(1, [1, 1]), (60, [2, 2])])
 def test_runs_before_and_after_are_made_on_as_many_threads(batch: int, runs: list[int]) -> None:
     probe = Probe(Counting(64), None, None)
     probe.fill(torch.randn(4, batch, 3))
-    assert runs == THREADS
-    THREADS.clear()
+    assert THREADS == [1]
     probe.edited([rw.clamp("forget_gate", 0.5)])
+    assert ([1, 1] if batch == 1 else [1, 2, 2]) == THREADS  # beside edits the first run is made as they are
+    THREADS.clear()
+    probe.edited([rw.clamp("forget_gate", 0.25)])
     probe.output([rw.scale("output_gate", 0.5)])
-    assert set(THREADS) == {runs[-1]}
+    assert runs == THREADS
     assert torch.get_num_threads() == 2
+
+
+def test_inputs_that_can_be_read_only_once_are_read_once() -> None:
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
+
+        def forward(self, steps: Iterator[Tensor]) -> Tensor:
+            return self.lstm(torch.stack(list(steps)))[0]
+
+    for batch in (1, 2**14):
+        picture = Probe(Reading(), None, None).fill(iter(torch.randn(2, batch, 3)))
+        assert picture.recording["lstm.l0"].hidden.shape == (2, batch, 4)
 
 
 def test_a_call_of_the_users_own_is_run_again_on_one_thread() -> None:
