@@ -1,4 +1,4 @@
-"""Small runs on one thread: the threads of a short product wait for each other longer than they work."""
+"""Small steps on one thread: the threads of a short product wait for each other longer than they work."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Probe:
         self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
         self._fillings += 1
         self._first = self._second = None
-        self._small = is_small(self.twin.model, batch=1)
+        self._small = self._loss is not None and is_small(self.twin.model, batch=1)
         with self.threads():
             baseline = self._runs()[0].baseline
             picture = self._picture(baseline, baseline, ())
@@ -77,12 +77,15 @@ class Probe:
         self._first = self._second = None
         self._fillings += 1
         self._attached = True
-        self._small = is_small_run(self.twin.model, captured.recording)
+        self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
 
     def threads(self) -> AbstractContextManager[None]:
-        """What a run before and one after have in common: on how many threads they are made and looked at."""
+        """What a run before and one after have in common: on how many threads they are made and looked at.
+
+        One pays where gradients are scanned step by step; without them a second thread is no loss.
+        """
         return one_thread() if self._small else nullcontext()
 
     @property
