@@ -76,18 +76,16 @@ def family_of(module: nn.RNNBase | nn.RNNCellBase) -> Family:
 def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
     prefix, family, units = f"{path}." if path else "", family_of(module), module.hidden_size
     return tuple(
-        [
-            Layer(
-                name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
-                family=family,
-                index=index,
-                reverse=reverse,
-                hidden_size=units,
-                projected_size=module.proj_size or units,
-            )
-            for index in range(module.num_layers)
-            for reverse in ((False, True) if module.bidirectional else (False,))
-        ]
+        Layer(
+            name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
+            family=family,
+            index=index,
+            reverse=reverse,
+            hidden_size=units,
+            projected_size=module.proj_size or units,
+        )
+        for index in range(module.num_layers)
+        for reverse in ((False, True) if module.bidirectional else (False,))
     )
 
 

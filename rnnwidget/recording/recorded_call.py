@@ -51,18 +51,12 @@ class RecordedCall:
         it, and where the layers cannot be run again to the same end.
         """
         weights = snapshot(seen.module.module, seen.call.weights)
-        made = seen.call
-        call = RecurrentCall(
-            form=made.form,
-            kernel=made.kernel,
-            family=made.family,
-            layout=made.layout,
+        call = replace(
+            seen.call,
             # The interception core has cloned the input of a module that could have changed it meanwhile.
-            input=made.input.detach() if made.form == "module" else large_copy(made.input.detach()),
-            initial=tuple([state.detach().clone() for state in made.initial]),
+            input=seen.call.input.detach() if seen.call.form == "module" else large_copy(seen.call.input.detach()),
+            initial=tuple([state.detach().clone() for state in seen.call.initial]),
             weights=weights.weights,
-            dropout=made.dropout,
-            training=made.training,
         )
         output, trace = large_copy(seen.result.output.detach()), None
         if seen.trace is not None and (whole or _is_little_between(seen, call) or not _can_run_again(seen, call)):

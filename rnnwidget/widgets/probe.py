@@ -79,7 +79,8 @@ class Probe:
         self._attached = True
         self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
-        return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
+        with self.threads():
+            return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
 
     def threads(self) -> AbstractContextManager[None]:
         """What a run before and one after have in common: on how many threads they are made and looked at.

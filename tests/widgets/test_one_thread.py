@@ -119,9 +119,10 @@ def test_a_call_of_the_users_own_is_run_again_on_one_thread() -> None:
     with rw.record(model) as recording:
         output = model(x)
     assert THREADS == [2]
-    THREADS.clear()
-    probe.take(CapturedCall(Arguments((x,), {}), output, recording, grad_enabled=False), [rw.clamp("forget_gate", 0.5)])
-    assert set(THREADS) == {1}
+    for edits in ([rw.clamp("forget_gate", 0.5)], []):
+        THREADS.clear()
+        probe.take(CapturedCall(Arguments((x,), {}), output, recording, grad_enabled=False), edits)
+        assert set(THREADS) == {1}
 
 
 def test_what_is_shown_of_a_small_run_is_worked_out_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
