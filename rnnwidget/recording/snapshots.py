@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 
-import torch
 from torch import Tensor, nn
-from torch._utils import _unflatten_dense_tensors
 
-from rnnwidget.cells.large_memory import large_empty
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.copies import copied_module, same_settings
 from rnnwidget.recording.recurrent_call import Weights
@@ -48,21 +44,9 @@ def snapshot(module: nn.Module, weights: StackWeights) -> WeightSnapshot:
 
 
 def _cloned(weights: StackWeights) -> StackWeights:
-    """Clones, those of matrices in one piece of memory: many small ones would take longer than a short call."""
-    matrices = [
-        tensor for layer in weights for side in layer if isinstance(side, LayerWeights) for tensor in side.tensors()
-    ]
-    copies: Iterator[Tensor] = iter(())
-    if matrices:
-        widest = reduce(torch.promote_types, {tensor.dtype for tensor in matrices})
-        flat = large_empty((sum([tensor.numel() for tensor in matrices]),), matrices[0].detach().to(widest))
-        parts = _unflatten_dense_tensors(flat, matrices)
-        torch._foreach_copy_(parts, matrices)
-        copies = iter(parts)
-
     def cloned(side: Weights) -> Weights:
         if isinstance(side, LayerWeights):
-            return side.map(lambda weight: next(copies).view_as(weight))
+            return side.map(_clone)
         try:
             copied = copied_module(side, lambda tensor: tensor.detach().clone())
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
@@ -74,6 +58,10 @@ def _cloned(weights: StackWeights) -> StackWeights:
         return copied
 
     return tuple(tuple(cloned(side) for side in layer) for layer in weights)
+
+
+def _clone(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
 
 
 def _tensors(weights: StackWeights) -> Iterable[Tensor]:
