@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Family(ABC):
     def activations(self) -> dict[str, Activation]:
         """The nonlinearity of each site that has a pre-activation."""
 
-    @property
+    @cached_property
     def sites(self) -> tuple[str, ...]:
         """Every gate and state."""
         return self.gates + self.states
@@ -117,7 +118,7 @@ class Family(ABC):
 
 
 # Numbers of all gates up to which one matrix product for them all beats one for each: then calls cost, not products.
-AT_ONCE = 2**18
+AT_ONCE = 2**19
 
 
 class MatrixFamily(Family):

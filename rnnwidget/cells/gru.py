@@ -6,6 +6,7 @@ h ← (1 − z) ⊙ n + z ⊙ h (Cho et al. 2014, with the reset gate applied af
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -13,7 +14,16 @@ from torch import Tensor
 
 from rnnwidget.cells.activations import Activation
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
-from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, input_part, recurrent_affine, recurrent_part
+from rnnwidget.cells.layer_run import (
+    Arrivals,
+    LayerRun,
+    affine,
+    input_by_gate,
+    input_part,
+    recurrent_affine,
+    recurrent_by_gate,
+    recurrent_part,
+)
 
 
 class GRU(MatrixFamily):
@@ -24,7 +34,7 @@ class GRU(MatrixFamily):
     states = ("hidden",)
     letters = MappingProxyType({"reset_gate": "r", "update_gate": "z", "candidate": "n", "hidden": "h"})
 
-    @property
+    @cached_property
     def activations(self) -> dict[str, Activation]:
         return {"reset_gate": "sigmoid", "update_gate": "sigmoid", "candidate": "tanh"}
 
@@ -48,10 +58,13 @@ class GRU(MatrixFamily):
         return self.activated(run, site, self.preactivation(run, site, get))
 
     def all_gates(self, run: LayerRun) -> Quantities:
-        weights = run.matrices
-        from_input = by_gate(affine(run.inputs, weights.input_hidden, weights.input_bias), self.gates)
-        from_hidden = by_gate(recurrent_part(run, weights), self.gates)
-        known: Quantities = {}
+        weights, known = run.matrices, Quantities()
+        if torch.is_grad_enabled():
+            from_input = by_gate(affine(run.inputs, weights.input_hidden, weights.input_bias), self.gates)
+            from_hidden = by_gate(recurrent_part(run, weights), self.gates)
+        else:
+            parts = input_by_gate(run, len(self.gates)), recurrent_by_gate(run, len(self.gates))
+            from_input, from_hidden = (dict(zip(self.gates, part.unbind(0), strict=True)) for part in parts)
         for site in ("reset_gate", "update_gate"):
             known[site] = self.activated(run, site, run.edits.before(site, from_input[site] + from_hidden[site]))
         candidate = self._candidate(from_input["candidate"], known["reset_gate"], from_hidden["candidate"])

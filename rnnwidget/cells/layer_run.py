@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,7 @@ from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.cells.large_memory import large_empty
 
 
-@dataclass(frozen=True)
-class LayerWeights:
+class LayerWeights(NamedTuple):
     """The weights of one layer and direction, in PyTorch's layout (rows are gate after gate)."""
 
     input_hidden: Float[Tensor, "rows feature"]
@@ -124,6 +124,40 @@ def recurrent_affine(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "tim
         rows[:batch].addmm_(run.initial[0], recurrent)
         rows[batch:].addmm_(run.later.flatten(0, 1), recurrent)
     return total
+
+
+def recurrent_affine_by_gate(run: LayerRun, gates: int) -> Float[Tensor, "gate time batch unit"]:
+    """W_ih x + b_ih + W_hh h + b_hh at every step, the rows of each gate in one piece of memory. No autograd."""
+    weights = run.matrices
+    bias = weights.input_bias
+    if bias is not None and weights.hidden_bias is not None:
+        bias = bias + weights.hidden_bias
+    total = _gate_products(run.inputs, weights.input_hidden, bias, gates)
+    previous = run.previous.flatten(0, 1).expand(gates, -1, -1)
+    total.flatten(1, 2).baddbmm_(previous, _by_gate(weights.hidden_hidden, gates))
+    return total
+
+
+def input_by_gate(run: LayerRun, gates: int) -> Float[Tensor, "gate time batch unit"]:
+    """W_ih x + b_ih at every step, the rows of each gate in one piece of memory. No autograd."""
+    return _gate_products(run.inputs, run.matrices.input_hidden, run.matrices.input_bias, gates)
+
+
+def recurrent_by_gate(run: LayerRun, gates: int) -> Float[Tensor, "gate time batch unit"]:
+    """W_hh h + b_hh at every step, the rows of each gate in one piece of memory. No autograd."""
+    return _gate_products(run.previous, run.matrices.hidden_hidden, run.matrices.hidden_bias, gates)
+
+
+def _gate_products(
+    inputs: Float[Tensor, "time batch feature"], weight: Float[Tensor, "rows feature"], bias: Tensor | None, gates: int
+) -> Float[Tensor, "gate time batch unit"]:
+    given, by_gate = inputs.flatten(0, 1).expand(gates, -1, -1), _by_gate(weight, gates)
+    products = torch.bmm(given, by_gate) if bias is None else torch.baddbmm(bias.view(gates, 1, -1), given, by_gate)
+    return products.view(gates, *inputs.shape[:2], by_gate.size(2))
+
+
+def _by_gate(weight: Float[Tensor, "rows feature"], gates: int) -> Float[Tensor, "gate feature unit"]:
+    return weight.view(gates, -1, weight.size(1)).transpose(1, 2)
 
 
 def input_part(run: LayerRun, weights: LayerWeights) -> Float[Tensor, "time batch rows"]:

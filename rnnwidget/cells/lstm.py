@@ -6,6 +6,7 @@ projection h ← W_hr h (Hochreiter & Schmidhuber 1997; Gers et al. 2000; projec
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from rnnwidget.cells.activations import Activation
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
 from rnnwidget.cells.large_memory import large_empty
-from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine
+from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine, recurrent_affine_by_gate
 from rnnwidget.cells.linear_scan import edited_scan, scan_in_place
 
 
@@ -35,7 +36,7 @@ class LSTM(MatrixFamily):
         }
     )
 
-    @property
+    @cached_property
     def activations(self) -> dict[str, Activation]:
         return {"input_gate": "sigmoid", "forget_gate": "sigmoid", "candidate": "tanh", "output_gate": "sigmoid"}
 
@@ -59,8 +60,11 @@ class LSTM(MatrixFamily):
         return scan_in_place(keep, written, run.initial[1])
 
     def all_gates(self, run: LayerRun) -> Quantities:
-        stacked = by_gate(recurrent_affine(run, run.matrices), self.gates)
-        return {site: self.activated(run, site, run.edits.before(site, rows)) for site, rows in stacked.items()}
+        if torch.is_grad_enabled():
+            by_site = by_gate(recurrent_affine(run, run.matrices), self.gates)
+        else:
+            by_site = dict(zip(self.gates, recurrent_affine_by_gate(run, len(self.gates)).unbind(0), strict=True))
+        return {site: self.activated(run, site, run.edits.before(site, rows)) for site, rows in by_site.items()}
 
     def backward(self, run: LayerRun, quantities: Quantities, arrivals: Arrivals) -> tuple[Quantities, Tensor]:
         input_gate, forget_gate, candidate, output_gate = (quantities[gate] for gate in self.gates)

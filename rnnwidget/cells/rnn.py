@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -23,7 +24,7 @@ class RNN(MatrixFamily):
     def __init__(self, nonlinearity: Activation = "tanh") -> None:
         self.nonlinearity: Activation = nonlinearity
 
-    @property
+    @cached_property
     def activations(self) -> dict[str, Activation]:
         return {"hidden": self.nonlinearity}
 
