@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,13 +20,41 @@ Operation = Literal["clamp", "scale", "nudge", "shift"]
 class SiteEdit:
     """One edit of one site of one layer, laid out over ``(time, batch, unit)``.
 
-    ``value`` and ``mask`` broadcast against the site; ``mask`` is None where the edit covers everything.
+    ``value`` and ``mask`` broadcast against the site; ``mask`` is None where the edit covers everything. Where the
+    edit is known to be one number in every sequence, that is ``number``, at every step or in a ``window``
+    [start, stop), and ``units`` are those in ``mask``, None being all.
     """
 
     site: str
     operation: Operation
     value: Num[Tensor, "#time #batch #unit"]
     mask: Bool[Tensor, "#time #batch #unit"] | None = None
+    number: float | None = None
+    units: tuple[int, ...] | None = None
+    window: tuple[int, int] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the edit is known to be one number at every step of every sequence."""
+        return self.number is not None and self.window is None
+
+    @property
+    def at_all_times(self) -> bool:
+        """Whether the edit is the same at every step."""
+        return self.value.size(0) == 1 and (self.mask is None or self.mask.size(0) == 1)
+
+    @cached_property
+    def places(self) -> Int[Tensor, " unit"]:
+        """The ``units`` as an index."""
+        with torch.inference_mode(mode=False):
+            return torch.tensor(self.units, dtype=torch.int64, device=self.value.device)
+
+    @cached_property
+    def spared(self) -> Float[Tensor, " unit"]:
+        """1 where a unit is left alone and 0 where it is one of ``units``."""
+        assert self.mask is not None
+        with torch.inference_mode(mode=False):
+            return 1 - self.mask.reshape(-1).to(self.value.dtype)
 
     @cached_property
     def touched(self) -> NDArray[np.bool_]:
@@ -39,7 +67,7 @@ class SiteEdit:
     def arranged(self, arrange: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit with its tensors in another order."""
         value, mask = arrange(self.value), None if self.mask is None else arrange(self.mask)
-        return self if value is self.value and mask is self.mask else replace(self, value=value, mask=mask)
+        return self if value is self.value and mask is self.mask else SiteEdit(self.site, self.operation, value, mask)
 
     def reordered(self, flip: Callable[[Tensor], Tensor]) -> SiteEdit:
         """The same edit in another order of time."""
@@ -56,6 +84,8 @@ class SiteEdit:
         mask = self.mask
         if mask is not None and mask.size(0) > 1:
             mask = mask[start:stop]
+        if self.window is not None:
+            return SiteEdit(self.site, self.operation, value, mask)
         return replace(self, value=value, mask=mask)
 
     def __call__(self, tensor: Shaped[Tensor, "time batch unit"]) -> Shaped[Tensor, "time batch unit"]:

@@ -140,8 +140,11 @@ def register(
 
 def registration_of(module: nn.Module) -> Registration | None:
     """How the nearest registered class of ``module`` is read, None if there is none."""
-    found = next((_registrations[kind] for kind in type(module).__mro__ if kind in _registrations), None)
-    return None if found is None else replace(found, family=found.family.of(module))
+    for kind in type(module).__mro__:
+        if kind in _registrations:
+            found = _registrations[kind]
+            return replace(found, family=found.family.of(module))
+    return None
 
 
 def family_named(name: str) -> Family:

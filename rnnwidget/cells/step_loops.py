@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -88,7 +88,7 @@ def _with_candidate_last(weights: LayerWeights) -> LayerWeights:
         input_and_forget, candidate, output = rows.tensor_split((rows.size(0) // 2, rows.size(0) // 4 * 3))
         return torch.cat([input_and_forget, output, candidate])
 
-    return replace(replace(weights, projection=None).map(arranged), projection=weights.projection)
+    return weights._replace(projection=None).map(arranged)._replace(projection=weights.projection)
 
 
 def lstm_steps(run: LayerRun, live: Live | None = None) -> Stepped:

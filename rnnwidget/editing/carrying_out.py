@@ -7,9 +7,10 @@ another run has already done from the same state on the same inputs is not done 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from torch import Tensor
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.earlier_runs import LayerMemory
-from rnnwidget.editing.folding import Folded, fold
+from rnnwidget.editing.folded import Folded
+from rnnwidget.editing.folding import Cleared, fold
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
@@ -29,8 +31,7 @@ States = tuple[Tensor, ...]
 SHORT = 3
 
 
-@dataclass(frozen=True)
-class Carried:
+class Carried(NamedTuple):
     """What a layer gave, and the legs of each direction; no legs where it ran as it would have unedited."""
 
     output: LayerOutput
@@ -55,7 +56,11 @@ def run_edited_layer(
     plain = ((),) * call.directions
     if call.form == "module":
         return Carried(stepped_module(call, index, inputs, initial, edits), plain)
-    folds = _folds_of_all_time(call, index, edits)
+    folds = [
+        _fold_of_all_time(call, side, of_side, None if memory is None else memory.cleared(number))
+        for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))
+        if isinstance(side, LayerWeights)
+    ]
     if not any(cuts) or call.layout.steps == 0:
         joint = _joint(call, index, inputs, initial, edits, folds)
         if joint is not None:
@@ -71,16 +76,13 @@ def run_edited_layer(
     return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
 
 
-def _folds_of_all_time(call: RecurrentCall, index: int, edits: tuple[LayerEdits, ...]) -> list[Folded | None]:
-    """The weights of each direction that is edited in the same way at every step, None where they do not fold."""
-    steps = call.layout.steps
-    sides = [side for side in call.weights[index] if isinstance(side, LayerWeights)]
-    return [
-        fold(call.family, side, edits_between(of_side.edits, 0, steps))
-        if not of_side.path and len(cuts_of(of_side.edits, steps)) == 2
-        else None
-        for side, of_side in zip(sides, edits, strict=True)
-    ]
+def _fold_of_all_time(
+    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, cleared: Cleared | None
+) -> Folded | None:
+    """The weights of a direction that is edited in the same way at every step, None where they do not fold."""
+    if edits.path or len(cuts_of(edits.edits, call.layout.steps)) > 2:
+        return None
+    return fold(call.family, weights, edits_between(edits.edits, 0, call.layout.steps), cleared)
 
 
 def _joint(
@@ -98,24 +100,36 @@ def _joint(
     if not any(of_side.edits for of_side in edits) or steps == 0:
         return call.run_layer(call.weights[index], inputs, initial)
     folded = [one for one in folds if one is not None]
-    weights = [weight for one in folded for weight in one.weights.tensors()]
-    if len(folded) < len(folds) or _steps_rather(steps, inputs, *initial, *weights):
+    if len(folded) < len(folds) or (steps <= SHORT and _steps_rather(steps, inputs, *initial, *_weights_of(folded))):
         return None
-    begun = [tuple(state[side] for state in initial) for side in range(len(folded))]
-    if not all(one.reaches(states) for one, states in zip(folded, begun, strict=True)):
-        return None
-    if any(one.turns for one in folded):
-        turned = (one.handed_in(states) for one, states in zip(folded, begun, strict=True))
-        initial = tuple(torch.stack(states) for states in zip(*turned, strict=True))
-    layer = call.run_layer(tuple(one.weights for one in folded), inputs, initial)
-    if any(one.factor is not None for one in folded):
+    if any([one.begins_elsewhere for one in folded]):
+        begun, zero = _by_side(initial, len(folded)), call.from_zero
+        if not all([one.reaches(states, from_zero=zero) for one, states in zip(folded, begun, strict=True)]):
+            return None
+        turned = [one.handed_in(states) for one, states in zip(folded, begun, strict=True)]
+        initial = tuple(_together(states, 0) for states in zip(*turned, strict=True))
+    layer = call.run_layer(tuple([one.weights for one in folded]), inputs, initial)
+    if any([one.ends_elsewhere for one in folded]):
         in_time = layer.output if call.layout.packed else call.layout.to_time_first(layer.output)
-        sides = zip(folded, in_time.chunk(len(folded), dim=-1), strict=True)
-        out = [one.handed_out(hidden) for one, hidden in sides]
-        output = torch.cat(out, dim=-1) if len(out) > 1 else out[0]
-        reached = torch.stack([one.handed_out(state) for one, state in zip(folded, layer.finals[0], strict=True)])
+        sides = in_time.chunk(len(folded), dim=-1) if len(folded) > 1 else [in_time]
+        output = _together([one.handed_out(hidden) for one, hidden in zip(folded, sides, strict=True)], -1)
+        begun = _by_side(layer.finals[:1], len(folded))
+        reached = _together([one.handed_out(state) for one, (state,) in zip(folded, begun, strict=True)], 0)
         layer = LayerOutput(_as_the_kernel_has_it(call, output), (reached, *layer.finals[1:]))
-    return None if any(one.clamps for one in folded) and not _finite(layer.finals[0]) else layer
+    return None if any([one.clamps for one in folded]) and not _finite(layer.finals[0]) else layer
+
+
+def _weights_of(folded: Sequence[Folded]) -> list[Tensor]:
+    return [weight for one in folded for weight in one.weights.tensors()]
+
+
+def _by_side(states: States, sides: int) -> list[States]:
+    """States (direction, batch, unit) as those of each direction."""
+    return [tuple([state[side : side + 1] for state in states]) for side in range(sides)] if sides > 1 else [states]
+
+
+def _together(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
 
 
 def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
@@ -128,7 +142,7 @@ def _finite(reached: Tensor) -> bool:
 
     No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
     """
-    return math.isfinite(reached.detach().sum()) or bool(torch.isfinite(reached).all())
+    return reached.numel() == 0 or math.isfinite(reached.detach().max()) or bool(torch.isfinite(reached).all())
 
 
 def _uncast(tensor: Tensor) -> AbstractContextManager[object]:
@@ -198,7 +212,9 @@ class _Direction:
         return leg.stepped or (bool(edits) and self._folded(leg, edits) is None)
 
     def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
-        return self._folds.get((leg.start, leg.stop)) or fold(self._call.family, self._weights, edits)
+        known = self._folds.get((leg.start, leg.stop))
+        cleared = None if self._memory is None else self._memory.cleared(self.side)
+        return known or fold(self._call.family, self._weights, edits, cleared)
 
     def _run(self, leg: Leg, read: Tensor, states: States) -> States:
         """Run a leg and tell the states after it."""
@@ -211,7 +227,7 @@ class _Direction:
         folded = self._folded(leg, edits)
         if folded is None:
             return self._stepped(leg, inputs, live, states)
-        if not folded.reaches(live):
+        if not folded.reaches(live, from_zero=self._call.from_zero and leg.start == 0):
             states = self._run(Leg(leg.start, leg.start + 1, stepped=True), read, states)
             return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
         hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
@@ -221,7 +237,7 @@ class _Direction:
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 
     def _unedited(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
-        memory = None if leg.start or self._graph else self._memory
+        memory = None if leg.start or leg.stop > self._cut or self._graph else self._memory
         known = None if memory is None else memory.recall(self.side, leg, inputs)
         if known is None:
             known = self._reading.run_kernel(self._weights, inputs, states, leg)

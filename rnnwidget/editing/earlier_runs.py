@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg
+from rnnwidget.editing.folding import Cleared
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
@@ -52,6 +53,7 @@ class EarlierRuns:
     def __init__(self, baseline: Recording) -> None:
         self._calls = _numbered(baseline)
         self._results: dict[tuple[str, int, int, int], dict[Leg, _Result]] = {}
+        self._cleared: dict[tuple[str, int, int], Cleared] = {}
         self._running: _Running | None = None
 
     def hold_for(self, recording: Recording) -> bool:
@@ -81,14 +83,18 @@ class EarlierRuns:
 
     def of_layer(
         self, index: int, inputs: Tensor, edits: Sequence[LayerEdits]
-    ) -> tuple[tuple[int, ...], LayerMemory | None]:
-        """The step from which on each direction may differ, in its own order of reading, and what is remembered."""
+    ) -> tuple[tuple[int, ...], LayerMemory]:
+        """The step from which on each direction may differ, in its own order of reading, and what is remembered.
+
+        No steps at all where all of them may differ.
+        """
         running = self._running
         assert running is not None
         call, steps = running.call, running.call.layout.steps
+        memory = LayerMemory(self._results, self._cleared, (running.module.path, running.number, index), steps)
         if (running.first == 0 and running.last == steps) or inputs.shape[:-1] != call.input.shape[:-1]:
             running.first, running.last = 0, steps
-            return (), None
+            return (), memory
         cuts = []
         first, last = steps, 0
         for side, of_side in enumerate(edits):
@@ -101,7 +107,7 @@ class EarlierRuns:
                 first, last = (0, max(last, steps - cut)) if cut < steps else (first, last)
             cuts.append(cut)
         running.first, running.last = first, last
-        return tuple(cuts), LayerMemory(self._results, (running.module.path, running.number, index), steps)
+        return tuple(cuts), memory
 
 
 def _numbered(recording: Recording) -> dict[tuple[str, int], RecordedCall]:
@@ -138,19 +144,26 @@ class LayerMemory:
     def __init__(
         self,
         results: dict[tuple[str, int, int, int], dict[Leg, _Result]],
+        cleared: dict[tuple[str, int, int], Cleared],
         place: tuple[str, int, int],
         steps: int,
     ) -> None:
-        self._results, self._place, self._steps = results, place, steps
+        self._results, self._cleared, self._place, self._steps = results, cleared, place, steps
+
+    def cleared(self, side: int) -> Cleared:
+        """The layer's matrices with rows at zero: of all its calls, as long as its weights hold."""
+        path, _, index = self._place
+        return self._cleared.setdefault((path, index, side), {})
 
     def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
-        """What the leg gave, if it was run on equal inputs."""
+        """What the leg gave, if it was run on equal inputs: those of the lowest layer have been compared before."""
         known = self._results.get((*self._place, side), {}).get(leg)
-        if known is None or not same_values(known.inputs, inputs):
+        if known is None or not (self._place[2] == 0 or same_values(known.inputs, inputs)):
             return None
         # A whole run is handed to the user, who may change it in place; a part of one is joined to others first.
-        hidden = known.hidden.clone() if leg.stop == self._steps else known.hidden
-        return hidden, tuple(state.clone() for state in known.reached)
+        if leg.stop < self._steps:
+            return known.hidden, known.reached
+        return known.hidden.clone(), tuple([state.clone() for state in known.reached])
 
     def keep(self, side: int, leg: Leg, inputs: Tensor, result: tuple[Tensor, States]) -> None:
         """Remember what a leg gave; of each direction the latest few."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rnnwidget.cells import families
-from rnnwidget.cells.edits import Operation
+from rnnwidget.cells.edits import Operation, SiteEdit
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.scopes import Chosen, Indices, chosen, chosen_steps, hashable, in_order
 from rnnwidget.recording.modules import Layer
@@ -34,6 +34,12 @@ class Edit:
     units: tuple[int, ...] | None = None
     steps: Chosen = None
     batch: tuple[int, ...] | None = None
+    at_all_times: dict[tuple[int, torch.dtype, torch.device], SiteEdit] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """What the edit is over layers of a width, where it is one number at every step: the same in every call."""
+    fits: list[tuple[tuple[Layer, ...], ...]] = field(default_factory=list, init=False, repr=False)
+    """The layers of the modules that the edit was found to fit last."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Edit) and self._scope() == other._scope() and _same_value(self.value, other.value)
@@ -79,7 +85,7 @@ class Edit:
     @property
     def identity(self) -> bool:
         """Whether the edit changes nothing."""
-        neutral = {"scale": 1.0, "shift": 0.0, "nudge": 0.0}.get(self.operation)
+        neutral = _NEUTRAL.get(self.operation)
         if neutral is None or isinstance(self.value, RecordedValues):
             return False
         if not isinstance(self.value, Tensor):
@@ -91,6 +97,9 @@ class Edit:
         """Whether ``layer`` has the site, with a pre-activation if the edit needs one."""
         sites: Iterable[str] = layer.family.activations if self.operation == "shift" else layer.family.sites
         return self.site in sites
+
+
+_NEUTRAL: dict[str, float] = {"scale": 1.0, "shift": 0.0, "nudge": 0.0}
 
 
 def made(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import TracebackType
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -14,8 +14,9 @@ from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.laying_out import BEGINNING, CallPlace, edits_of_layers
 from rnnwidget.editing.recorded_values import RecordedValues
-from rnnwidget.editing.targets import CallPlace, edits_of_layers, validated
+from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached
@@ -36,7 +37,7 @@ class EditList:
         self.edits = tuple(edits)
         self.paths: dict[tuple[str, int], Path] = {}
         self._wanted, self._earlier = paths, earlier
-        self._by_place = any(_depends_on_place(edit) for edit in edits)
+        self._by_place = any([_depends_on_place(edit) for edit in edits])
         self._handed_out = HandedOut()
         self._places: dict[nn.Module, CallPlace] = {}
         self._calls: dict[nn.Module, int] = {}
@@ -52,11 +53,11 @@ class EditList:
         if not self._by_place:
             return
         if again:
-            self._places[module.module], _ = self._begun_at.get(_memory(module, given, sequence), (CallPlace(), None))
+            self._places[module.module], _ = self._begun_at.get(_memory(module, given, sequence), (BEGINNING, None))
             return
         if not self._handed_out.is_continued_by(module.module, given):
             before = self._places.get(module.module)
-            self._places[module.module] = CallPlace() if before is None else CallPlace(0, before.ordinal + 1)
+            self._places[module.module] = BEGINNING if before is None else CallPlace(0, before.ordinal + 1)
         # Held, so that the memory is not used again for another call's.
         self._begun_at[_memory(module, given, sequence)] = self._places[module.module], (given, sequence)
 
@@ -67,14 +68,17 @@ class EditList:
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
-        place = self._places.get(module.module, CallPlace())
+        place = BEGINNING
         if self._by_place:
+            place = self._places.get(module.module, BEGINNING)
             self._places[module.module] = replace(place, done=place.done + call.layout.steps)
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
         edits = self._edits_over(module.layers, call, place)
         found = tuple(
-            LayerEdits(of_layer, self._path(layer.name, number, call.layout.steps))
-            for layer, of_layer in zip(module.layers, edits, strict=True)
+            [
+                LayerEdits(of_layer, () if self._wanted is None else self._path(layer.name, number, call.layout.steps))
+                for layer, of_layer in zip(module.layers, edits, strict=True)
+            ]
         )
         if self._earlier is not None:
             self._earlier.begin(module, call, number)
@@ -86,7 +90,8 @@ class EditList:
 
     def _path(self, layer: str, number: int, steps: int) -> Path:
         """The legs that are wanted; those of another length cannot be gone by, only stepped or not."""
-        path = () if self._wanted is None else self._wanted.get((layer, number), ())
+        assert self._wanted is not None
+        path = self._wanted.get((layer, number), ())
         if not path or path[-1].stop == steps:
             return path
         return (Leg(0, steps, stepped=True),) if any(leg.stepped for leg in path) else ()
@@ -111,9 +116,10 @@ class EditList:
         earlier = self._earlier.of_layer(index, inputs, edits) if self._earlier is not None and asked else None
         cuts, memory = earlier or ((), None)
         carried = run_edited_layer(call, index, inputs, initial, edits, cuts=cuts, memory=memory)
-        number = self._calls[module.module]
-        names = [layer.name for layer in module.layers if layer.index == index]
-        self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
+        if any(carried.paths):
+            number = self._calls[module.module]
+            names = [layer.name for layer in module.layers if layer.index == index]
+            self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
         return carried.output
 
 
@@ -134,8 +140,7 @@ def _tensors_of(sequence: object) -> tuple[Tensor, ...]:
     return (sequence,) if isinstance(sequence, Tensor) else ()
 
 
-@contextlib.contextmanager
-def edited(model: nn.Module, *edits: Edit) -> Iterator[None]:
+class edited:  # noqa: N801 - reads as the block that it is
     """The calls of ``model`` that this thread makes inside the block run under ``edits``; no parameter changes.
 
     Inside a step shifts come first, then the nonlinearity, then clamps, scales and nudges in list order. Nested
@@ -157,7 +162,17 @@ def edited(model: nn.Module, *edits: Edit) -> Iterator[None]:
     >>> bool((louder[:, 0, 1] > model(x)[0][:, 0, 1]).all())
     True
     """
-    modules = recurrent_modules(model)
-    editor = EditList(validated(edits, modules))
-    with attached(modules, Client(threading.get_ident(), editor=editor)):
-        yield
+
+    def __init__(self, model: nn.Module, *edits: Edit) -> None:
+        self._model, self._edits = model, edits
+
+    def __enter__(self) -> None:
+        modules = recurrent_modules(self._model)
+        editor = EditList(validated(self._edits, modules))
+        self._attached = attached(modules, Client(threading.get_ident(), editor=editor))
+        self._attached.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._attached.__exit__(kind, error, trace)

@@ -9,17 +9,18 @@ way in and out. A clamp of the hidden state is s = 0, d = v.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from rnnwidget.cells.activations import RANGES, Activation, within
+from rnnwidget.cells.activations import RANGES, within
 from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.clamped_rows import ClampedRows
+from rnnwidget.editing.folded import Folded
 
 # Beyond these factors, turning a state into other coordinates and back would lose digits.
 LEAST, MOST = 1e-3, 1e3
@@ -27,123 +28,80 @@ LEAST, MOST = 1e-3, 1e3
 States = tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class Folded:
-    """Weights for the kernel, and how states are turned on the way into it and out.
+Cleared = dict[tuple[object, ...], tuple[Tensor, Tensor]]
+"""Matrices of one layer with rows at zero, by the names of the rows."""
 
-    ``factor`` and ``offset`` are s and d of h = s ⊙ h′ + d; ``cell`` is a mask and the values of cells held fast.
+
+def fold(
+    family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], cleared: Cleared | None = None
+) -> Folded | None:
+    """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped.
+
+    ``cleared`` remembers the latest matrices with rows at zero, which are the same for whatever value a gate is
+    clamped to, as long as the weights are.
     """
-
-    weights: LayerWeights
-    factor: Float[Tensor, " unit"] | None = None
-    offset: Float[Tensor, " unit"] | None = None
-    cell: tuple[Tensor, Tensor] | None = None
-    clamps: bool = False
-
-    @property
-    def turns(self) -> bool:
-        """Whether states are other ones inside the kernel."""
-        return self.factor is not None or self.cell is not None
-
-    def reaches(self, states: States) -> bool:
-        """Whether the first step can be made from ``states``, which no edit has touched.
-
-        A unit that the recurrent matrix no longer reads must already be where the edit will hold it.
-        """
-        if self.factor is None or self.offset is None:
-            return True
-        return bool(((states[0] == self.offset) | (self.factor != 0)).all())
-
-    def handed_in(self, states: States) -> States:
-        """States as the kernel has to be given them."""
-        hidden, *rest = states
-        if self.factor is not None and self.offset is not None:
-            inside = (hidden - self.offset) / torch.where(self.factor == 0, 1, self.factor)
-            hidden = torch.where(self.factor == 0, 0, inside)
-        if self.cell is not None:
-            rest = [torch.where(self.cell[0], self.cell[1], rest[0])]
-        return hidden, *rest
-
-    def handed_out(self, hidden: Tensor) -> Tensor:
-        """Hidden states as the edited layer has them."""
-        if self.factor is None or self.offset is None:
-            return hidden
-        return torch.addcmul(self.offset, hidden, self.factor)
-
-
-def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit]) -> Folded | None:
-    """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped."""
-    if not all(_uniform(edit) for edit in edits) or any(edit.value.requires_grad for edit in edits):
-        return None  # the way from a value to what it holds has gradients only where it is stepped
+    folding = _Folding(family, weights, cleared)
     after: dict[str, list[SiteEdit]] = {}
     for edit in edits:
-        if edit.operation != "shift":
-            after.setdefault(edit.site, []).append(edit)
-    if any(len(of_site) > 1 and any(edit.operation != "clamp" for edit in of_site) for of_site in after.values()):
-        return None
-    folding = _Folding(family, weights)
-    for edit in edits:
+        if not edit.plain and not _uniform(edit):
+            return None
         if edit.operation == "shift":
             folding.shift(edit)
+        else:
+            after.setdefault(edit.site, []).append(edit)
+    if any([len(of_site) > 1 and not all(edit.operation == "clamp" for edit in of_site) for of_site in after.values()]):
+        return None
     # What holds a state comes last: it decides over the gates that would have led there.
     for site in (*family.gates, *reversed(family.states)):
-        if not all(folding.take(edit) for edit in after.get(site, [])):
+        if site in after and not folding.take_all(after[site]):
             return None
     return folding.result()
 
 
 def _uniform(edit: SiteEdit) -> bool:
-    return edit.value.shape[:2] == (1, 1) and (edit.mask is None or edit.mask.shape[:2] == (1, 1))
+    """Whether an edit is the same at every step of every sequence.
 
-
-@dataclass(frozen=True)
-class _ClampedRows:
-    """The rows of one gate, of the units in ``mask`` or of all, and what their bias is to be."""
-
-    rows: slice
-    mask: Tensor | None
-    bias: Tensor
-
-    @property
-    def saturates(self) -> bool:
-        """Whether nothing finite that is added to the bias makes a difference."""
-        return bool(self.bias.isinf().all())
-
-    def clear(self, matrix: Tensor) -> None:
-        """Zero the rows of a matrix, or of a bias."""
-        rows = matrix[self.rows]
-        if self.mask is None:
-            rows.zero_()
-        else:
-            rows.index_fill_(0, self.mask.expand(rows.size(0)).nonzero().flatten(), 0)
-
-    def write(self, bias: Tensor) -> None:
-        """Set what the rows give."""
-        rows = bias[self.rows]
-        rows.copy_(self.bias if self.mask is None else torch.where(self.mask, self.bias, rows))
+    The way from a value to what it holds has gradients only where it is stepped.
+    """
+    alike = edit.value.shape[:2] == (1, 1) and (edit.mask is None or edit.mask.shape[:2] == (1, 1))
+    return alike and not edit.value.requires_grad
 
 
 class _Folding:
     """Gathers what edits do to rows, biases and coordinates."""
 
-    def __init__(self, family: Family, weights: LayerWeights) -> None:
+    def __init__(self, family: Family, weights: LayerWeights, cleared: Cleared | None) -> None:
         self._family, self._weights = family, weights
         self._sites = list(family.activations)
         like, rows = weights.hidden_hidden, weights.hidden_hidden.size(0)
         self._units = rows // len(self._sites)
+        self._known = cleared
         self._exact = like.dtype in (torch.float32, torch.float64)
-        self._shifts: list[tuple[slice, Tensor]] = []
-        self._clamped: list[_ClampedRows] = []
+        self._shifts: list[tuple[slice, float | Tensor]] = []
+        self._clamped: list[ClampedRows] = []
         self._recurrent: Tensor | None = None
         self._projected: Tensor | None = None
         self._factor: Tensor | None = None
         self._offset: Tensor | None = None
         self._cell: tuple[Tensor, Tensor] | None = None
+        self._held: tuple[Tensor, float] | None = None
+        self._spared: Tensor | None = None
 
     def shift(self, edit: SiteEdit) -> None:
-        self._shifts.append((self._rows(edit.site), self._spread(edit, 0)))
+        number = edit.number if edit.mask is None else None
+        self._shifts.append((self._rows(edit.site), self._spread(edit, 0) if number is None else number))
 
-    def take(self, edit: SiteEdit) -> bool:  # noqa: PLR0911 - a case for each site
+    def take_all(self, of_site: Sequence[SiteEdit]) -> bool:
+        """Fold what comes after one nonlinearity, in order; False if it cannot be."""
+        edit = of_site[0]
+        alone = len(of_site) == 1 and self._factor is None and self._exact
+        holds = (edit.site, edit.operation) == ("hidden", "clamp") and edit.site not in self._sites
+        if alone and holds and edit.units is not None and edit.number is not None:
+            self._held, self._spared = (edit.places, edit.number), edit.spared
+            return True
+        return all(map(self._take, of_site))
+
+    def _take(self, edit: SiteEdit) -> bool:  # noqa: PLR0911 - a case for each site
         """Fold one edit that comes after a nonlinearity; False if it cannot be."""
         held = edit.site in self._family.states and self._factor is not None
         if edit.site in self._sites and edit.operation == "clamp" and not held and self._reached(edit):
@@ -168,34 +126,60 @@ class _Folding:
         weights = self._weights
         input_bias, hidden_bias = self._biases()
         for rows, value in self._shifts:
-            input_bias[rows] += value
+            input_bias[rows].add_(value)
         if self._offset is not None and bool(self._offset.any()):
             hidden_bias += weights.hidden_hidden @ self._offset
-        recurrent = weights.hidden_hidden if self._factor is None else weights.hidden_hidden * self._factor
+        if self._held is not None and self._held[1] != 0:
+            units, value = self._held
+            hidden_bias += value * weights.hidden_hidden.index_select(1, units).sum(1)
         if self._recurrent is not None:
-            recurrent, hidden_bias = recurrent * self._recurrent[:, None], hidden_bias * self._recurrent
-        read = weights.input_hidden
+            hidden_bias = hidden_bias * self._recurrent
         # Backward, an infinite weight would meet the zero that comes back through a clamped gate.
         cleared = [clamped for clamped in self._clamped if torch.is_grad_enabled() or not clamped.saturates]
-        if cleared:
-            read, recurrent = read.clone(), recurrent.clone() if recurrent is weights.hidden_hidden else recurrent
         for clamped in cleared:
-            for tensor in (read, recurrent, hidden_bias):
-                clamped.clear(tensor)
+            clamped.clear(hidden_bias)
         for clamped in self._clamped:
             clamped.write(input_bias)
+        read, recurrent = self._cleared(cleared) if cleared else (weights.input_hidden, self._turned_matrix())
         projection = weights.projection
         if projection is not None and self._projected is not None:
             projection = projection * self._projected
         changed = LayerWeights(read, recurrent, input_bias, hidden_bias, projection)
-        return Folded(changed, self._factor, self._offset, self._cell, self._offset is not None or bool(self._clamped))
+        holds = self._offset is not None or self._held is not None
+        return Folded(changed, self._factor, self._offset, self._cell, self._held, holds or bool(self._clamped))
+
+    def _turned_matrix(self) -> Tensor:
+        """The recurrent matrix as it reads the state inside the kernel."""
+        recurrent = self._weights.hidden_hidden
+        if self._factor is not None:
+            recurrent = recurrent * self._factor
+        if self._spared is not None:
+            recurrent = recurrent * self._spared  # ∞ · 0 is NaN, as in the edited model
+        return recurrent if self._recurrent is None else recurrent * self._recurrent[:, None]
+
+    def _cleared(self, rows: Sequence[ClampedRows]) -> tuple[Tensor, Tensor]:
+        """The input and the recurrent matrix with rows at zero."""
+        names, turned = tuple([clamped.name for clamped in rows]), self._turned_matrix()
+        as_it_is = turned is self._weights.hidden_hidden
+        known = self._known if as_it_is and None not in names else None
+        if known is not None and names in known:
+            return known[names]
+        matrices = self._weights.input_hidden.clone(), turned.clone() if as_it_is else turned
+        for clamped in rows:
+            for matrix in matrices:
+                clamped.clear(matrix)
+        if known is not None:
+            known.clear()
+            known[names] = matrices
+        return matrices
 
     def _biases(self) -> tuple[Tensor, Tensor]:
         """Both biases in memory of their own, where one of them is to be written."""
         weights = self._weights
         if weights.input_bias is None or weights.hidden_bias is None:
             return self._vector(0), self._vector(0)
-        if not (self._shifts or self._clamped or self._offset is not None):
+        held_elsewhere = self._offset is not None or (self._held is not None and self._held[1] != 0)
+        if not (self._shifts or self._clamped or held_elsewhere):
             return weights.input_bias, weights.hidden_bias
         return weights.input_bias.clone(), weights.hidden_bias.clone()
 
@@ -204,15 +188,14 @@ class _Folding:
         return edit.site in self._family.gates or within(edit.value, *RANGES[self._family.activations[edit.site]])
 
     def _clamp_rows(self, edit: SiteEdit) -> None:
-        value = _inverse(self._family.activations[edit.site], self._values(edit, 0.5))
-        mask = None if edit.mask is None else edit.mask.reshape(-1)
-        self._clamped.append(_ClampedRows(self._rows(edit.site), mask, value))
+        activation, dtype = self._family.activations[edit.site], self._weights.hidden_hidden.dtype
+        self._clamped.append(ClampedRows.of(edit, self._rows(edit.site), activation, dtype))
 
     def _hold_cell(self, edit: SiteEdit) -> bool:
         if not self._exact:
             return False
-        for site, gate in (("forget_gate", 1.0), ("input_gate", 0.0)):
-            self._clamp_rows(SiteEdit(site, "clamp", edit.value.new_full((1, 1, 1), gate), edit.mask))
+        for gate, bias in (("forget_gate", math.inf), ("input_gate", -math.inf)):
+            self._clamped.append(ClampedRows.saying(bias, edit, self._rows(gate)))
         mask, value = self._mask(edit), self._values(edit, 0)
         if self._cell is not None:
             value, mask = torch.where(mask, value, self._cell[1]), mask | self._cell[0]
@@ -234,7 +217,7 @@ class _Folding:
         factors = self._spread(edit, 1)
         gone = (factors == 0).reshape(1, 1, -1)
         if bool(gone.any()):
-            self._clamp_rows(SiteEdit("candidate", "clamp", edit.value.new_zeros(1, 1, 1), gone))
+            self._clamp_rows(SiteEdit("candidate", "clamp", edit.value.new_zeros(1, 1, 1), gone, number=0.0))
         rest = torch.where(factors == 0, 1, factors).reshape(1, 1, -1)
         return self._turn(SiteEdit("candidate", "scale", rest))
 
@@ -286,13 +269,3 @@ class _Folding:
         """The value of each unit, ``elsewhere`` where the edit does not reach."""
         value = self._values(edit, elsewhere)
         return value if edit.mask is None else torch.where(self._mask(edit), value, elsewhere)
-
-
-def _inverse(activation: Activation, value: Tensor) -> Tensor:
-    match activation:
-        case "sigmoid":
-            return torch.logit(value.double()).to(value.dtype)
-        case "tanh":
-            return torch.atanh(value.double()).to(value.dtype)
-        case "relu" | "identity":
-            return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -20,21 +19,25 @@ from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.prefixes import leaves
 from rnnwidget.recording.recording import Recording
-from rnnwidget.recording.twin import Twin
+from rnnwidget.recording.twin import ModelState, Twin
 
 Run = tuple[object, Recording]
 PathKey = tuple[tuple[tuple[str, int], Path], ...]
 KEPT = 4
 
 
-@dataclass(frozen=True, eq=False)
 class InterventionResult:
     """A model's outputs and recordings without and with edits. Outputs are the model's own objects."""
 
-    baseline: object
-    output: object
-    baseline_recording: Recording
-    recording: Recording
+    def __init__(self, before: Run, after: Run) -> None:
+        self._before = before[0]
+        self.output = after[0]
+        self.baseline_recording, self.recording = before[1], after[1]
+
+    @cached_property
+    def baseline(self) -> object:
+        """The output without edits."""
+        return _given(self._before)
 
     @cached_property
     def change(self) -> dict[str, Float[Tensor, "time batch unit"]]:
@@ -74,17 +77,20 @@ class BeforeAndAfter:
 
     def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> tuple[Run, Run]:
         """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients."""
-        if (self._twin.state, _modes()) != self._state:
+        state = self._twin.state
+        if (state, _modes()) != self._state:
             self._begin()
-        editor, after = self._edited(edits, loss)
+        editor, after = self._edited(edits, loss, state)
         if not self._earlier.hold_for(after[1]):
             self._begin()  # weights have moved in a way that PyTorch does not count
-            editor, after = self._edited(edits, loss)
+            editor, after = self._edited(edits, loss, None)
         return self._before(editor.paths), after
 
-    def _edited(self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None) -> tuple[EditList, Run]:
+    def _edited(
+        self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None, state: ModelState | None
+    ) -> tuple[EditList, Run]:
         editor = EditList(edits, earlier=None if loss is not None else self._earlier)
-        return editor, self._twin.run(self.x, editor=editor, loss=loss)
+        return editor, self._twin.run(self.x, editor=editor, loss=loss, state=state)
 
     def _before(self, paths: Paths) -> Run:
         if _has_graph(self._baseline[0]):
@@ -139,7 +145,7 @@ class Intervention:
         """Run under ``edits``; with ``loss`` the recording has gradients. Errors as for :func:`rnnwidget.edited`."""
         kept = validated(edits, self.twin.modules)
         before, after = self._runs.run(kept, loss=loss)
-        return InterventionResult(_given(before[0]), after[0], before[1], after[1])
+        return InterventionResult(before, after)
 
 
 def _modes() -> tuple[object, ...]:

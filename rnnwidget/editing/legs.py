@@ -13,7 +13,9 @@ def cuts_of(edits: Sequence[SiteEdit], steps: int, also: Iterable[int] = ()) -> 
     """The steps at which a leg begins, and the end: where an edit begins or ends, and where else one is asked for."""
     cuts = {0, steps, *[cut for cut in also if 0 < cut < steps]}
     for edit in edits:
-        if len(edit.touched) > 1:
+        if edit.window is not None:
+            cuts.update(edit.window)
+        elif not edit.at_all_times and len(edit.touched) > 1:
             cuts.update((1 + np.flatnonzero(np.diff(edit.touched))).tolist())
     return sorted(cuts)
 
@@ -24,6 +26,16 @@ def edits_between(edits: Sequence[SiteEdit], start: int, stop: int) -> tuple[Sit
 
 
 def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
+    if edit.plain:
+        return edit
+    if edit.window is not None:
+        first, last = edit.window
+        if stop <= first or last <= start:
+            return None
+        if first <= start and stop <= last:
+            assert edit.mask is not None
+            mask = None if edit.units is None else edit.mask[first : first + 1]
+            return SiteEdit(edit.site, edit.operation, edit.value, mask, edit.number, edit.units)
     touched = edit.touched[start:stop] if len(edit.touched) > 1 else edit.touched
     if not touched.any():
         return None
@@ -41,4 +53,10 @@ def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
 
 def first_edited(edits: Sequence[SiteEdit], steps: int) -> int:
     """The first step that an edit touches, ``steps`` if none does."""
-    return min([int(edit.touched.argmax()) for edit in edits if edit.touched.any()], default=steps)
+    return min([_first(edit, steps) for edit in edits], default=steps)
+
+
+def _first(edit: SiteEdit, steps: int) -> int:
+    if edit.number is not None:
+        return 0 if edit.window is None else edit.window[0]
+    return int(edit.touched.argmax()) if edit.touched.any() else steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -61,7 +60,7 @@ class Reading(ABC):
 
     def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> tuple[Tensor, States]:
         """One leg on the kernel."""
-        call = replace(self._call, layout=self._layout_of(leg), weights=((weights,),))
+        call = self._call._replace(layout=self._layout_of(leg), weights=((weights,),))
         layer = call.run_layer((weights,), inputs, tuple(state.unsqueeze(0) for state in states))
         return layer.output, tuple(state[0] for state in layer.finals)
 

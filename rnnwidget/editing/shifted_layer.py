@@ -6,7 +6,6 @@ The kernel has one bias for all rows. A feature more in the inputs, which is eac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -33,7 +32,7 @@ def shifted_layer(
             return None  # would be multiplied by the other rows' zeros
         nothing = [columns.new_zeros(columns.size(0), width) for width in widths]
         nothing[place] = columns
-        weights.append(replace(side, input_hidden=torch.cat([side.input_hidden, *nothing], dim=1)))
+        weights.append(side._replace(input_hidden=torch.cat([side.input_hidden, *nothing], dim=1)))
         features.append(rows)
     wide = torch.cat(features, dim=1).expand(call.layout.steps, -1, -1)
     given = torch.cat([inputs, call.layout.from_time_first(wide).to(inputs.dtype)], dim=-1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,10 +17,10 @@ from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.clamped_layer import clamped_layer
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList
+from rnnwidget.editing.laying_out import CallPlace, edits_of_layers
 from rnnwidget.editing.merged_edits import merged_edits
 from rnnwidget.editing.replicas import NotReplicable
 from rnnwidget.editing.shifted_layer import shifted_layer
-from rnnwidget.editing.targets import CallPlace, edits_of_layers
 from rnnwidget.recording.clients import States, autocast_of
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
@@ -64,7 +63,7 @@ class SideBySide(EditList):
             self._laid_out[key] = [numbers_over(self._alike, layer, call.initial[0], batch) for layer in layers]
             return self._laid_out[key]
         states = tuple(state[:, :batch] for state in call.initial)
-        once = replace(call, layout=replace(call.layout, batch=batch), initial=states)
+        once = call._replace(layout=call.layout._replace(batch=batch), initial=states)
         own = [edits_of_layers(edits, layers, once, place) for edits in self._variants]
         self._laid_out[key] = [merged_edits([(), *of_layer], batch) for of_layer in zip(*own, strict=True)]
         return self._laid_out[key]
@@ -105,7 +104,7 @@ class SideBySide(EditList):
 
     def _spread(self, call: RecurrentCall, index: int, read: Tensor, states: States) -> LayerOutput:
         """A layer that no copy changes, run once."""
-        once = replace(call, layout=replace(call.layout, batch=states[0].size(1)))
+        once = call._replace(layout=call.layout._replace(batch=states[0].size(1)))
         result = once.run_layer(call.weights[index], read, tuple(state.contiguous() for state in states))
         axis = 0 if call.layout.batch_first else 1
         shape = [-1] * (read.dim() + 1)

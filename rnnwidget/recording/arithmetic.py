@@ -25,12 +25,14 @@ class our_arithmetic:  # noqa: N801 - reads as the block that it is
         for mode in self._modes:
             mode.__enter__()
         self._grad_enabled = torch.is_grad_enabled()
-        torch.set_grad_enabled(False)
+        if self._grad_enabled:
+            torch.set_grad_enabled(False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        torch.set_grad_enabled(self._grad_enabled)
+        if self._grad_enabled:
+            torch.set_grad_enabled(True)
         for mode in reversed(self._modes):
             mode.__exit__(kind, error, trace)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -46,8 +46,7 @@ class Editor(Protocol):
     def returned(self, module: RecurrentModule, states: States) -> None: ...
 
 
-@dataclass(frozen=True)
-class SeenCall:
+class SeenCall(NamedTuple):
     """One recurrent call as it happened. ``trace`` is there if it ran layer by layer.
 
     ``handed`` are the very tensors that the user gets: the output, or None where there is none beside the states, and
@@ -199,8 +198,9 @@ def autocast_of(device: str) -> torch.dtype | None:
 
 def mixes_halves(tensor: Tensor) -> bool:
     """Whether a tensor is of one half precision and autocast casts to the other."""
-    autocast = autocast_of(tensor.device.type)
-    return tensor.dtype in (torch.float16, torch.bfloat16) and autocast not in (None, tensor.dtype)
+    if tensor.dtype not in (torch.float16, torch.bfloat16):
+        return False
+    return autocast_of(tensor.device.type) not in (None, tensor.dtype)
 
 
 def recomputing() -> bool:

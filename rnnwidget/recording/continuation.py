@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(NamedTuple):
     """A state that was handed out, held so that its memory is not used again meanwhile.
 
     Inference tensors have no version: their values are kept.
@@ -35,11 +33,13 @@ class HandedOut:
     """The final states that modules gave last."""
 
     def __init__(self) -> None:
-        self._states: weakref.WeakKeyDictionary[nn.Module, tuple[_Kept, ...]] = weakref.WeakKeyDictionary()
+        self._states: dict[nn.Module, tuple[_Kept, ...]] = {}
 
     def is_continued_by(self, module: nn.Module, given: tuple[Tensor, ...]) -> bool:
         """Whether the states handed in share storage and version with those handed out."""
-        kept = self._states.get(module, ())
+        kept = self._states.get(module)
+        if not kept or not given:
+            return False
         return len(kept) == len(given) > 0 and all(
             state.is_given_back_as(tensor) for state, tensor in zip(kept, given, strict=True)
         )
@@ -53,15 +53,13 @@ class HandedOut:
 
     def keep(self, module: nn.Module, states: tuple[Tensor, ...]) -> None:
         """Remember what a call has handed out."""
-        self._states[module] = tuple(
-            _Kept(
-                state.detach(),
-                _version(state),
-                state.grad_fn is not None,
-                state.clone() if state.is_inference() else None,
-            )
-            for state in states
-        )
+        self._states[module] = tuple([_kept(state) for state in states])
+
+
+def _kept(state: Tensor) -> _Kept:
+    if state.is_inference():
+        return _Kept(state.detach(), None, had_graph=False, values=state.clone())
+    return _Kept(state.detach(), state._version, had_graph=state.grad_fn is not None, values=None)
 
 
 def _layout(tensor: Tensor) -> list[tuple[int, int]]:

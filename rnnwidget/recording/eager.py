@@ -15,13 +15,13 @@ _lock = threading.Lock()
 _open: list[Any] = []
 
 
-def compiled_code_runs_eagerly() -> AbstractContextManager[None]:
-    """What ``torch.compile`` compiled, or would, runs as plain PyTorch inside the block.
+def compiled_code_runs_eagerly() -> AbstractContextManager[None] | None:
+    """What ``torch.compile`` compiled, or would, runs as plain PyTorch inside the block; None where nothing does.
 
     The stance is the process's, not a thread's: the first block that begins sets it, the last that ends puts it back.
     """
     if "torch._dynamo.eval_frame" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
-        return contextlib.nullcontext()
+        return None
     return _eager()
 
 

@@ -19,17 +19,24 @@ _CELLS: frozenset[object] = frozenset(
     {torch._VF.lstm_cell, torch._VF.gru_cell, torch._VF.rnn_tanh_cell, torch._VF.rnn_relu_cell}
 )
 KERNELS = _STACKS | _CELLS
+# A class of a person's own may begin from a state that it keeps.
+_PYTORCHS_OWN = frozenset({nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell})
 
 
 def parse_kernel_call(
-    kernel: Kernel, arguments: tuple[Any, ...], module: nn.Module, family: Family, sequence: object
+    kernel: Kernel,
+    arguments: tuple[Any, ...],
+    module: nn.Module,
+    family: Family,
+    sequence: object,
+    given: tuple[Tensor, ...],
 ) -> RecurrentCall:
-    """Read the positional arguments of a kernel; ``sequence`` is what the module was called with.
+    """Read the positional arguments of a kernel; the module was called with ``sequence`` and the states ``given``.
 
     NotImplementedError where a call cannot be read; the message says why.
     """
     if kernel in _CELLS:
-        return _parse_cell(kernel, arguments, family)
+        return _parse_cell(kernel, arguments, family, from_zero=not given and type(module) in _PYTORCHS_OWN)
     packed = not isinstance(arguments[3], bool)
     if packed and not isinstance(sequence, PackedSequence):
         raise NotImplementedError(
@@ -68,10 +75,11 @@ def parse_kernel_call(
         weights=_by_layer(flat, layers, 2 if bidirectional else 1, biased=biased, projected=projected),
         dropout=dropout,
         training=training,
+        from_zero=not given and type(module) in _PYTORCHS_OWN,
     )
 
 
-def _parse_cell(kernel: Kernel, arguments: tuple[Any, ...], family: Family) -> RecurrentCall:
+def _parse_cell(kernel: Kernel, arguments: tuple[Any, ...], family: Family, *, from_zero: bool) -> RecurrentCall:
     x, given, input_hidden, hidden_hidden, *biases = arguments
     input_bias, hidden_bias = biases or (None, None)
     states: tuple[Tensor, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -83,6 +91,7 @@ def _parse_cell(kernel: Kernel, arguments: tuple[Any, ...], family: Family) -> R
         input=x.unsqueeze(0),
         initial=tuple(state.unsqueeze(0) for state in states),
         weights=((LayerWeights(input_hidden, hidden_hidden, input_bias, hidden_bias),),),
+        from_zero=from_zero,
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -139,7 +139,7 @@ class ModuleOutputs(Mapping[str, Tensor]):
         layout = calls[0].layout
         if len(calls) > 1:
             layout = SequenceLayout(sum(c.layout.steps for c in calls), layout.batch, layout.batch_first)
-        one_step = replace(layout, steps=1, batch_sizes=None)
+        one_step = layout._replace(steps=1, batch_sizes=None)
         layouts = [call.layout for call in calls] if len(during) == len(calls) else [one_step] * layout.steps
         if len(during) == len(layouts) > 1:
             parts = [_by_time(output, of_part) for output, of_part in zip(during, layouts, strict=True)]

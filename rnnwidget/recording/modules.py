@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from torch import nn
 
@@ -29,8 +31,7 @@ class Layer:
         return self.projected_size if site == "hidden" and self.projected_size else self.hidden_size
 
 
-@dataclass(frozen=True)
-class RecurrentModule:
+class RecurrentModule(NamedTuple):
     """A recurrent module of a model, under its first path."""
 
     path: str
@@ -58,6 +59,8 @@ def plain_path(path: str, *, parallel: bool) -> str:
 
 def path_of_each(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its plain dotted path, ``""`` being the model itself; a shared one under its first path."""
+    if not model._modules:  # noqa: SLF001 - likewise
+        return {"": model}
     compiled = model._modules.get("_orig_mod", model)  # noqa: SLF001 - to ask for a missing attribute takes long
     parallel = isinstance(compiled, (nn.DataParallel, nn.parallel.DistributedDataParallel))
     # A wrapper comes before what it wraps under the same path: the one that a person wrote is the inner one.
@@ -73,8 +76,9 @@ def family_of(module: nn.RNNBase | nn.RNNCellBase) -> Family:
     return rnn if getattr(module, "nonlinearity", "tanh") == "tanh" else rnn_relu
 
 
-def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
-    prefix, family, units = f"{path}." if path else "", family_of(module), module.hidden_size
+@lru_cache(maxsize=256)
+def _layers(path: str, family: Family, layers: int, units: int, projected: int, *, both: bool) -> tuple[Layer, ...]:
+    prefix = f"{path}." if path else ""
     return tuple(
         Layer(
             name=f"{prefix}l{index}{'_reverse' if reverse else ''}",
@@ -82,10 +86,10 @@ def _layers(path: str, module: nn.RNNBase) -> tuple[Layer, ...]:
             index=index,
             reverse=reverse,
             hidden_size=units,
-            projected_size=module.proj_size or units,
+            projected_size=projected or units,
         )
-        for index in range(module.num_layers)
-        for reverse in ((False, True) if module.bidirectional else (False,))
+        for index in range(layers)
+        for reverse in ((False, True) if both else (False,))
     )
 
 
@@ -115,7 +119,9 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
             layer = Layer(clean or "cell", registration.family, hidden_size=size if isinstance(size, int) else None)
             found.append(RecurrentModule(clean, module, (layer,), registration))
         elif isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
-            found.append(RecurrentModule(clean, module, _layers(clean, module)))
+            sizes = module.num_layers, module.hidden_size, module.proj_size
+            layers = _layers(clean, family_of(module), *sizes, both=bool(module.bidirectional))
+            found.append(RecurrentModule(clean, module, layers))
         elif isinstance(module, _CELLS):
             size = module.hidden_size
             layer = Layer(clean or "cell", family_of(module), hidden_size=size, projected_size=size)

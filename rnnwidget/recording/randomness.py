@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import BuiltinFunctionType, MethodDescriptorType, MethodWrapperType
@@ -22,7 +22,8 @@ class PrivateRandomness(TorchFunctionMode):
     """Random numbers inside the block come from a generator of our own, so that the process's stays where it was.
 
     ``fork_rng`` will not do: from a widget's callback thread it would disturb a training loop that runs meanwhile.
-    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them.
+    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them, and is told
+    of them from here, so that other operators are looked at once and not twice.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -31,18 +32,24 @@ class PrivateRandomness(TorchFunctionMode):
 
     def __enter__(self) -> PrivateRandomness:  # noqa: PYI034 - torch's mode leaves its own untyped
         super().__enter__()  # type: ignore[no-untyped-call]
-        _private.depth += 1
+        _private.modes.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _private.depth -= 1
+        _private.modes.pop()
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func in KERNELS and _private.watching:
+            sees = _private.watching.pop()
+            try:
+                return sees(func, args, kwargs or {})
+            finally:
+                _private.watching.append(sees)
         if func in KERNELS or _never_draws(func):
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs) if kwargs else func(*args)
         with self._draws:
             return func(*args, **(kwargs or {}))
 
@@ -121,12 +128,17 @@ def _never_draws(function: Any) -> bool:
 def nothing_drawn() -> AbstractContextManager[object]:
     """Around what draws no random number: inside :class:`PrivateRandomness` every operator is looked at otherwise."""
     # torch has no public name for it
-    return torch._C.DisableTorchFunction() if randomness_is_private() else nullcontext()  # noqa: SLF001
+    return torch._C.DisableTorchFunction() if _private.modes else _NOWHERE  # noqa: SLF001
+
+
+_NOWHERE = nullcontext()
+SeesKernels = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class _Private(threading.local):
     def __init__(self) -> None:
-        self.depth = 0
+        self.modes: list[PrivateRandomness] = []
+        self.watching: list[SeesKernels] = []
 
 
 _private = _Private()
@@ -134,4 +146,22 @@ _private = _Private()
 
 def randomness_is_private() -> bool:
     """Whether this thread is inside :class:`PrivateRandomness`."""
-    return _private.depth > 0
+    return bool(_private.modes)
+
+
+def watch_kernels(sees: SeesKernels) -> None:
+    """Have ``sees`` make the calls of kernels inside :class:`PrivateRandomness`; its own are left to who came before.
+
+    So it is with modes, which are out of force while they act.
+    """
+    _private.watching.append(sees)
+
+
+def leave_kernels(sees: SeesKernels) -> None:
+    """Undo :func:`watch_kernels`."""
+    _private.watching.remove(sees)
+
+
+def drawn_privately() -> AbstractContextManager[object]:
+    """Around what a kernel draws, where :class:`PrivateRandomness` told of the kernel and is out of force meanwhile."""
+    return _private.modes[-1] if _private.modes else nullcontext()

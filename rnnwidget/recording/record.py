@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
 
 from torch import nn
 
@@ -16,8 +16,7 @@ from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.recording import Recording
 
 
-@contextlib.contextmanager
-def record(model: nn.Module, gradients: bool = False, also: Sequence[str] | None = ()) -> Iterator[Recording]:
+class record:  # noqa: N801 - reads as the block that it is
     """Record every recurrent call of ``model`` that this thread makes inside the block.
 
     Hooks are on the model only inside the block. With ``gradients=True``, run the backward inside the block too and
@@ -46,12 +45,32 @@ def record(model: nn.Module, gradients: bool = False, also: Sequence[str] | None
     >>> recording["l1_reverse"]["update_gate"].shape
     torch.Size([5, 2, 4])
     """
-    modules = recurrent_modules(model)
-    beside = {} if also is None or also == () else chosen_modules(model, also)
-    recording = Recording(gradients=gradients, also=tuple(beside))
-    client = Client(threading.get_ident(), recorder=recording)
-    with attached(modules, client), listening(beside, recording.outputs_beside) if beside else nullcontext():
+
+    def __init__(self, model: nn.Module, gradients: bool = False, also: Sequence[str] | None = ()) -> None:
+        self._model, self._gradients, self._also = model, gradients, also
+
+    def __enter__(self) -> Recording:
+        modules = recurrent_modules(self._model)
+        beside = {} if self._also is None or self._also == () else chosen_modules(self._model, self._also)
+        self._recording = Recording(gradients=self._gradients, also=tuple(beside))
+        self._attached = attached(modules, Client(threading.get_ident(), recorder=self._recording))
+        self._attached.__enter__()
+        self._beside = ExitStack()
+        if beside:
+            try:
+                self._beside.enter_context(listening(beside, self._recording.outputs_beside))
+            except BaseException:
+                self._attached.__exit__(None, None, None)
+                raise
+        return self._recording
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            yield recording
+            self._recording.close()
         finally:
-            recording.close()
+            try:
+                self._beside.close()
+            finally:
+                self._attached.__exit__(kind, error, trace)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -45,20 +45,19 @@ class RecordedCall:
 
     @classmethod
     def of(cls, seen: SeenCall, tap: GradientTap | None, *, cut: bool, whole: bool) -> RecordedCall:
-        """Clone what a later look needs.
+        """Clone what a later look needs; with grad mode off, so that no clone has a graph.
 
         What passed between the layers of a stack is kept where it is little beside the rest, where ``whole`` asks for
         it, and where the layers cannot be run again to the same end.
         """
         weights = snapshot(seen.module.module, seen.call.weights)
-        call = replace(
-            seen.call,
+        call = seen.call._replace(
             # The interception core has cloned the input of a module that could have changed it meanwhile.
-            input=seen.call.input.detach() if seen.call.form == "module" else large_copy(seen.call.input.detach()),
-            initial=tuple([state.detach().clone() for state in seen.call.initial]),
+            input=seen.call.input.detach() if seen.call.form == "module" else large_copy(seen.call.input),
+            initial=tuple([state.clone() for state in seen.call.initial]),
             weights=weights.weights,
         )
-        output, trace = large_copy(seen.result.output.detach()), None
+        output, trace = large_copy(seen.result.output), None
         if seen.trace is not None and (whole or _is_little_between(seen, call) or not _can_run_again(seen, call)):
             trace = StackTrace(
                 inputs=[call.input, *(tensor.detach() for tensor in seen.trace.inputs[1:])],
@@ -95,7 +94,7 @@ class RecordedCall:
         if len(self.call.weights) == 1:
             return StackTrace([self.call.input], [self.output], [], ())
         called = self._called
-        below = replace(called, weights=called.weights[:-1])
+        below = called._replace(weights=called.weights[:-1])
         device = self.call.input.device.type
         with (
             torch.inference_mode(mode=self.inference),
@@ -122,8 +121,7 @@ class RecordedCall:
             with torch.inference_mode(mode=inference):
                 return tensor.clone().requires_grad_(requires_grad)
 
-        return replace(
-            self.call,
+        return self.call._replace(
             input=as_it_was(self.call.input),
             initial=tuple([as_it_was(state) for state in self.call.initial]),
             weights=tuple(
@@ -187,9 +185,6 @@ def _can_run_again(seen: SeenCall, call: RecurrentCall) -> bool:
 
 def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:
     assert seen.trace is not None
-    between = _bytes([*seen.trace.outputs[:-1], *call.initial])
-    return between <= LITTLE * _bytes([call.input, seen.result.output, *_weights_of(call)])
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum([tensor.nbytes for tensor in tensors])
+    between = sum([tensor.nbytes for tensor in (*seen.trace.outputs[:-1], *call.initial)])
+    rest = call.input.nbytes + seen.result.output.nbytes
+    return between <= LITTLE * rest or between <= LITTLE * (rest + sum([weight.nbytes for weight in _weights_of(call)]))

@@ -7,8 +7,7 @@ drawn in the same order), so the hidden states between layers come at no cost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +21,18 @@ Form = Literal["stack", "cell", "module"]
 Weights = LayerWeights | nn.Module
 
 
-@dataclass(frozen=True)
-class LayerOutput:
+class LayerOutput(NamedTuple):
     """What one layer gives: output in the call's layout and final states (directions, batch, unit) in call order."""
 
     output: Tensor
     finals: tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class RecurrentCall:
+class RecurrentCall(NamedTuple):
     """One call: of the fused kernel of a stack, of a cell's kernel, or of a registered module that steps by itself.
 
-    ``weights`` is indexed by layer, then direction. States are (layers · directions, batch, unit) in call order.
+    ``weights`` is indexed by layer, then direction. States are (layers · directions, batch, unit) in call order;
+    ``from_zero`` says that all that it begins from is known to be zero.
     """
 
     form: Form
@@ -46,6 +44,7 @@ class RecurrentCall:
     weights: tuple[tuple[Weights, ...], ...]
     dropout: float = 0.0
     training: bool = False
+    from_zero: bool = False
 
     @property
     def directions(self) -> int:
@@ -67,8 +66,7 @@ class RecurrentCall:
     def read(self, returned: Any) -> LayerOutput:
         """What the kernel itself returned."""
         if self.form == "stack":
-            output, *finals = returned
-            return LayerOutput(output, tuple(finals))
+            return LayerOutput(returned[0], returned[1:])
         reached = tuple(state.unsqueeze(0) for state in (returned if isinstance(returned, tuple) else (returned,)))
         return LayerOutput(reached[0], reached)
 
@@ -113,8 +111,7 @@ class LayerRunner(Protocol):
     ) -> LayerOutput: ...
 
 
-@dataclass(frozen=True)
-class StackTrace:
+class StackTrace(NamedTuple):
     """A stack run layer by layer: what went into and came out of each layer, and the dropout noise above it."""
 
     inputs: list[Tensor]
@@ -135,17 +132,20 @@ def plain_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[
 
 def run_stack(call: RecurrentCall, run_layer: LayerRunner = plain_layer) -> StackTrace:
     """Run a call layer by layer; dropout draws from the process's generator, as the kernel does."""
+    if len(call.weights) == 1:
+        layer = run_layer(call, 0, call.input, call.initial_of(0))
+        return StackTrace([call.input], [layer.output], [], layer.finals)
     inputs, outputs, noises, finals = [call.input], [], [], []
-    for index in range(len(call.weights)):
-        layer = run_layer(call, index, inputs[index], call.initial_of(index))
+    initial = zip(*[state.split(call.directions) for state in call.initial], strict=True)
+    for index, begun in zip(range(len(call.weights)), initial, strict=False):
+        layer = run_layer(call, index, inputs[index], begun)
         outputs.append(layer.output)
         finals.append(layer.finals)
         if index + 1 < len(call.weights):
             noise = dropout_noise(layer.output, call.dropout) if call.drops else None
             noises.append(noise)
             inputs.append(layer.output if noise is None else layer.output * noise)
-    stacked = tuple(torch.cat(states) for states in zip(*finals, strict=True)) if len(finals) > 1 else finals[0]
-    return StackTrace(inputs, outputs, noises, stacked)
+    return StackTrace(inputs, outputs, noises, tuple([torch.cat(states) for states in zip(*finals, strict=True)]))
 
 
 def dropout_noise(like: Tensor, probability: float) -> Tensor:

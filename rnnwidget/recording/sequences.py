@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 
-@dataclass(frozen=True)
-class SequenceLayout:
+class SequenceLayout(NamedTuple):
     """How one call lays its sequences out.
 
     ``batch_sizes``, ``sorted_indices`` and ``unsorted_indices`` are a ``PackedSequence``'s, None for a dense call.

@@ -29,7 +29,7 @@ _latest: weakref.WeakKeyDictionary[nn.Module, weakref.ref[WeightSnapshot]] = wea
 
 
 def snapshot(module: nn.Module, weights: StackWeights) -> WeightSnapshot:
-    """Clone ``weights``, or hand out the module's latest clone if every value is the same.
+    """Clone ``weights``, with grad mode off, or hand out the module's latest clone if every value is the same.
 
     Values are compared, since ``parameter.data.clamp_()`` moves a weight without touching its version.
     """
@@ -46,7 +46,7 @@ def snapshot(module: nn.Module, weights: StackWeights) -> WeightSnapshot:
 def _cloned(weights: StackWeights) -> StackWeights:
     def cloned(side: Weights) -> Weights:
         if isinstance(side, LayerWeights):
-            return side.map(_clone)
+            return side.map(Tensor.clone)
         try:
             copied = copied_module(side, lambda tensor: tensor.detach().clone())
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
@@ -57,11 +57,7 @@ def _cloned(weights: StackWeights) -> StackWeights:
             part._forward_hooks_always_called.clear()
         return copied
 
-    return tuple(tuple(cloned(side) for side in layer) for layer in weights)
-
-
-def _clone(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
+    return tuple([tuple([cloned(side) for side in layer]) for layer in weights])
 
 
 def _tensors(weights: StackWeights) -> Iterable[Tensor]:

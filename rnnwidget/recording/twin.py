@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rnnwidget.recording.clients import Client, Editor
-from rnnwidget.recording.copies import copied_module, same_settings
+from rnnwidget.recording.copies import copied_module, modules_of, same_settings
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
@@ -39,6 +40,18 @@ def call_model(model: nn.Module, x: object) -> object:
     return model(x)
 
 
+class ModelState(NamedTuple):
+    """Where a model's parameters lie, how often each of its tensors has been written to, and what is in training mode.
+
+    ``others`` tells the contents of what recordings do not compare.
+    """
+
+    addresses: tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]
+    versions: tuple[int | None, ...]
+    training: tuple[bool, ...]
+    others: tuple[str, ...] = ()
+
+
 class Twin:
     """Runs a model's computation without touching the model.
 
@@ -55,25 +68,22 @@ class Twin:
         self._make()
 
     @property
-    def state(self) -> object:
+    def state(self) -> ModelState:
         """Differs once a parameter or a buffer has been replaced or changed in place.
 
         ``p.data.clamp_()`` moves values behind PyTorch's back, so contents are looked at too; those of recurrent
         modules are left to recordings, which compare them.
         """
-        tensors = [*self._original.parameters(), *self._original.buffers()]
-        versions = tuple(None if tensor.is_inference() else tensor._version for tensor in tensors)
-        others = _contents([tensor for tensor in tensors if id(tensor) not in self._recurrent])
-        return _addresses(self._original), versions, tuple(m.training for m in self._original.modules()), others
+        others = [tensor for tensor in _tensors_of(self._original) if id(tensor) not in self._recurrent]
+        return _looked_at(self._original)._replace(others=_contents(others) if others else ())
 
     @property
     def recurrent_contents(self) -> object:
         """Differs once values of recurrent modules have moved, however that was done."""
-        tensors = [*self._original.parameters(), *self._original.buffers()]
-        return _contents([tensor for tensor in tensors if id(tensor) in self._recurrent])
+        return _contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
 
     def _make(self) -> None:
-        self._addresses = _addresses(self._original)
+        self._addresses = _looked_at(self._original).addresses
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
@@ -90,13 +100,15 @@ class Twin:
         editor: Editor | None = None,
         loss: Callable[[object], Tensor] | None = None,
         seed: int = 0,
+        state: ModelState | None = None,
     ) -> tuple[object, Recording]:
         """Run once and record, in the caller's grad mode; with ``loss`` the gradients at every recurrent call too.
 
         Random numbers come from a generator seeded with ``seed``, so that two runs differ only by their edits.
+        ``state`` spares a look at the model where somebody has just taken one.
         """
         with self._lock, self._buffers_kept():
-            self._follow()
+            self._follow(state)
             recording = Recording(gradients=loss is not None, start_graph=loss is not None, whole=True)
             client = Client(threading.get_ident(), recorder=recording, editor=editor)
             try:
@@ -113,16 +125,16 @@ class Twin:
     def output(self, x: object, *, editor: Editor | None = None, seed: int = 0) -> object:
         """The output alone of a run like :meth:`run`, which nobody looks into."""
         with self._lock, self._buffers_kept():
-            self._follow()
+            self._follow(None)
             client = Client(threading.get_ident(), editor=editor)
             with attached(self.modules, client), PrivateRandomness(seed):
                 return call_model(self.model, x)
 
+    def _buffers_kept(self) -> AbstractContextManager[None]:
+        return self._with_buffers_kept() if self.why_not_copied else nullcontext()
+
     @contextmanager
-    def _buffers_kept(self) -> Iterator[None]:
-        if not self.why_not_copied:
-            yield
-            return
+    def _with_buffers_kept(self) -> Iterator[None]:
         # The user's own graphs may hold the buffers: clones stand in for them, so that their version does not move.
         kept = [(module, dict(module._buffers)) for module in self._original.modules()]
         try:
@@ -134,17 +146,20 @@ class Twin:
             for module, buffers in kept:
                 module._buffers.update(buffers)
 
-    def _follow(self) -> None:
+    def _follow(self, state: ModelState | None) -> None:
         """Take over what the original has become since: replaced parameters, buffers, train or eval."""
         if self.model is self._original:
             return
-        if _addresses(self._original) != self._addresses or not same_settings(self._original, self.model):
+        state = state or _looked_at(self._original)
+        if state.addresses != self._addresses or not same_settings(self._original, self.model):
             self._make()
-        for module, original in zip(self.model.modules(), self._original.modules(), strict=True):
-            module.training = original.training
-        with torch.no_grad():
-            for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
-                ours.copy_(theirs)
+        parts = modules_of(self.model)
+        for module, training in zip(parts, state.training, strict=True):
+            module.training = training
+        if any([module._buffers for module in parts]):
+            with torch.no_grad():
+                for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
+                    ours.copy_(theirs)
 
 
 def _differentiate(loss: Tensor, recording: Recording) -> None:
@@ -166,6 +181,26 @@ def _contents(tensors: Iterable[Tensor]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _addresses(model: nn.Module) -> tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]:
-    """Tells a parameter that was replaced or moved from one that was stepped in place."""
-    return tuple((p.data_ptr(), p.dtype, tuple(p.shape)) for p in model.parameters())
+def _looked_at(model: nn.Module) -> ModelState:
+    """Addresses tell a parameter that was replaced or moved from one that was stepped in place."""
+    addresses: list[tuple[int, torch.dtype, tuple[int, ...]]] = []
+    versions: list[int | None] = []
+    parts = modules_of(model)
+    for part in parts:
+        for parameter in part._parameters.values():
+            if parameter is not None:
+                addresses.append((parameter.data_ptr(), parameter.dtype, parameter.shape))
+                versions.append(None if parameter.is_inference() else parameter._version)
+        buffers = [buffer for buffer in part._buffers.values() if buffer is not None]
+        versions += [None if buffer.is_inference() else buffer._version for buffer in buffers]
+    return ModelState(tuple(addresses), tuple(versions), tuple([part.training for part in parts]))
+
+
+def _tensors_of(model: nn.Module) -> list[Tensor]:
+    every = [
+        tensor
+        for part in modules_of(model)
+        for of_part in (part._parameters, part._buffers)
+        for tensor in of_part.values()
+    ]
+    return [tensor for tensor in every if tensor is not None]

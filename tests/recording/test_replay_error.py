@@ -108,9 +108,9 @@ def test_the_mathematics_of_another_family_is_caught(family: str, wrong: object)
         # The rows of one gate more or less: what a wrong guess about the layout of the weights would read.
         rows, units = len(wrong.gates) * 4, 4
         matrices = call.call.weights[0][0].map(lambda weight: weight.repeat(2, *[1] * (weight.dim() - 1))[:rows])
-        call = replace(call, call=replace(call.call, weights=((matrices,),)))
+        call = replace(call, call=call.call._replace(weights=((matrices,),)))
         if wrong is lstm:
-            call = replace(call, call=replace(call.call, initial=call.call.initial * 2))
+            call = replace(call, call=call.call._replace(initial=call.call.initial * 2))
         assert call.output.size(-1) == units
     assert rw.LayerRecording(RebuiltLayer([call], layer)).replay_error > 1e-3
 

@@ -1,0 +1,243 @@
+"""One call of a recurrent module while it runs: its kernel is seen and handed to the module's clients.
+
+Recorders look, editors run it layer by layer. A function mode is in force on this thread from the module's pre-hook to
+its forward hook.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
+from rnnwidget.recording.clients import Parties, States
+from rnnwidget.recording.kernels import KERNELS, parse_kernel_call
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.own_modules import (
+    OwnArguments,
+    common_result,
+    edited_others,
+    own_call,
+    read_arguments,
+    read_result,
+    with_tensors,
+)
+from rnnwidget.recording.randomness import (
+    drawn_privately,
+    leave_kernels,
+    nothing_drawn,
+    randomness_is_private,
+    watch_kernels,
+)
+from rnnwidget.recording.recurrent_call import RecurrentCall
+
+
+class _Active(threading.local):
+    def __init__(self) -> None:
+        self.calls: list[InterceptedCall] = []
+
+
+_active = _Active()
+
+
+def calls_under_way() -> list[InterceptedCall]:
+    """The calls on this thread, the outermost first; without those whose module no longer runs.
+
+    PyTorch calls no hook after a KeyboardInterrupt.
+    """
+    calls = _active.calls
+    while calls and not is_on_stack(calls[-1].frame):
+        calls[-1].__exit__(None, None, None)
+    return calls
+
+
+class InterceptedCall(TorchFunctionMode):
+    """In force from the pre-hook of a recurrent module to its forward hook; ``left`` is told when it is so no more."""
+
+    def __init__(
+        self,
+        parties: Parties,
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        left: Callable[[InterceptedCall], None],
+    ) -> None:
+        super().__init__()
+        self._left = left
+        self.module = parties.interests[0].module
+        self.parties = parties
+        self.sequence, self.given = _read(self.module, arguments, keywords)
+        self.started = self.given
+        redraws = self.module.registration is not None and parties.editors and not randomness_is_private()
+        self.random_state = torch.get_rng_state() if redraws else None
+        self.frame: FrameType | None = call_on_stack(self.module.module)
+
+    def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
+        """Tell that the call begins; the arguments to make it with where they are to be others."""
+        given = self.given
+        with nothing_drawn():
+            self.given = self.parties.begin(given, self.sequence)
+        if self.module.registration is not None:
+            self.started = tuple(state.clone() for state in self.given)
+        if self.given is given or all(new is old for new, old in zip(self.given, given, strict=True)):
+            return None
+        new = {id(old): fresh for old, fresh in zip(given, self.given, strict=True)}
+        return with_tensors(arguments, new), with_tensors(keywords, new)
+
+    def __enter__(self) -> InterceptedCall:  # noqa: PYI034 - torch's mode leaves its own untyped
+        # A registered module runs no kernel of its own, and a mode would slow every operation of its loop down.
+        if self.module.registration is None:
+            self.told = randomness_is_private()
+            if self.told:
+                watch_kernels(self.see)
+            else:
+                super().__enter__()  # type: ignore[no-untyped-call]
+        _active.calls.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _active.calls.remove(self)
+        self.frame = None
+        if self.module.registration is None:
+            if self.told:
+                leave_kernels(self.see)
+            else:
+                super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._left(self)
+
+    def is_innermost(self) -> bool:
+        """Whether this is the call whose kernel is about to run, and not one around it or one that was interrupted."""
+        for call in reversed(_active.calls):
+            if is_on_stack(call.frame):
+                return call is self
+        return False
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in KERNELS:
+            return self.see(func, args, kwargs or {})
+        return func(*args, **kwargs) if kwargs else func(*args)
+
+    def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A kernel is called: make the call, as the module's clients want it."""
+        if not self.is_innermost():
+            return func(*args, **kwargs)
+        try:
+            call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence, self.given)
+        except NotImplementedError as error:
+            self.parties.refuse(error)
+            return func(*args, **kwargs)
+        with drawn_privately() if call.drops and self.told else nothing_drawn():
+            return self._carried_through(call, func, args, kwargs)
+
+    def _carried_through(self, call: RecurrentCall, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the kernel, or what takes its place, and tell of it; what the kernel returns."""
+        edits = self.parties.edits(call)
+        trace = None
+        if any(edits) or _runs_by_layer(call) or any([editor.goes_by_layer for _, editor in self.parties.editors]):
+            trace = self.parties.run_by_layer(call, edits)
+        if trace is not None:
+            result, returned = trace.result, call.returned(trace.result)
+        else:
+            # On the very tensors that PyTorch handed over: views of them would sum gradients in another order.
+            returned = func(*args, **kwargs)
+            if call.form == "cell" and self.parties.keep_gradients:
+                # A cell's new c lies on the way to its new h: nodes of their own tell what arrives at either.
+                returned = with_tensors(returned, {id(state): state.view_as(state) for state in _tensors(returned)})
+            result = call.read(returned)
+        if self.parties.recorders:
+            handed = returned if call.form == "stack" else (None, *_tensors(returned))
+            self.parties.tell(call, result, handed, edits, trace)
+        return returned
+
+    def end(self, output: object) -> object:
+        """What the module returned; what it is to return instead, or None."""
+        if output is None:
+            return None
+        if self.module.registration is None:
+            states = output[1] if isinstance(self.module.module, nn.RNNBase) and isinstance(output, tuple) else output
+            with nothing_drawn():
+                self.parties.returned(_tensors(states))
+            return None
+        return self._end_own(output)
+
+    def _end_own(self, returned: object) -> object:
+        registration, module = self.module.registration, self.module.module
+        assert registration is not None
+        arguments = OwnArguments(self.sequence, self.started)
+        try:
+            result = read_result(registration, module, arguments, returned)
+            call = own_call(registration, module, arguments, result)
+            common = common_result(call, result)
+        except Exception as error:  # noqa: BLE001 - a person's own returns= may raise anything
+            self.parties.refuse(error)
+            return None
+        edits = self.parties.edits(call)
+        new: dict[int, Tensor] = {}
+        trace = None
+        if any(edits):
+            with self._noise_as_before():
+                trace = self.parties.run_by_layer(call, edits)
+            common = trace.result
+            others = edited_others(registration, module, result, common.output)
+            new = result.exchanges(common.output, common.finals, others)
+            # A module that keeps its state in an attribute goes on from there.
+            vars(module).update({name: new[id(value)] for name, value in vars(module).items() if id(value) in new})
+        elif self.parties.keep_gradients:
+            # The final state may lie on the way to the output, or the other way round: each gets a node of its own.
+            states = [tensor for tensor in (result.output, *result.finals) if tensor is not None]
+            new = {id(tensor): tensor.view_as(tensor) for tensor in states}
+        if new:
+            returned = with_tensors(returned, new)
+            result = replace(
+                result,
+                output=None if result.output is None else new[id(result.output)],
+                finals=tuple(new[id(state)] for state in result.finals),
+            )
+        handed = (result.output, *(None if state is result.output else state for state in result.finals))
+        self.parties.tell(call, common, handed, edits, trace)
+        self.parties.returned(result.finals)
+        return returned if new else None
+
+    @contextlib.contextmanager
+    def _noise_as_before(self) -> Iterator[None]:
+        """A run again draws what the module itself drew, and leaves the process's generator where that left it."""
+        if self.random_state is None:
+            yield
+            return
+        after = torch.get_rng_state()
+        torch.set_rng_state(self.random_state)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(after)
+
+
+def _runs_by_layer(call: RecurrentCall) -> bool:
+    """On CPU a stack costs the same layer by layer; elsewhere it is done only where dropout has to be seen."""
+    if len(call.weights) == 1:
+        return False
+    return call.input.device.type == "cpu" or call.drops or (call.training and randomness_is_private())
+
+
+def _read(module: RecurrentModule, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, States]:
+    """Input and given states; of a registered module by its own reading, the input cloned before it can change."""
+    if module.registration is None:
+        x = arguments[0] if arguments else keywords.get("input")
+        return x, _tensors(arguments[1] if len(arguments) > 1 else keywords.get("hx"))
+    own = read_arguments(module.registration, module.module, arguments, keywords)
+    return own.x.clone(), own.states
+
+
+def _tensors(states: object) -> States:
+    if isinstance(states, Tensor):
+        return (states,)
+    return tuple(state for state in states if isinstance(state, Tensor)) if isinstance(states, (tuple, list)) else ()
