@@ -45,9 +45,10 @@ class Family(ABC):
 
     def site(self, name: str) -> str:
         """The full name of a site given by name or letter; KeyError with the valid ones otherwise."""
-        letters = {letter: site for site, letter in self.letters.items()}
-        full = name if name in self.sites else letters.get(name, name)
-        if full not in self.sites:
+        if name in self.sites:
+            return name
+        full = {letter: site for site, letter in self.letters.items()}.get(name)
+        if full is None:
             valid = ", ".join(f"{site} ({self.letters[site]})" for site in self.sites)
             raise KeyError(f"{name!r} is not a site of family {self.name!r}; it has {valid}")
         return full

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits
 
-# Narrower than this a step costs the call of the operator and not its arithmetic, so that blocks of steps pay.
-NARROW, SHORT = 512, 64
+# Narrower than this a step costs the call of the operator and not its arithmetic: NumPy's cheaper calls pay, and blocks
+# of steps in a run that is not short.
+NARROW, SHORT = 512, 512
 
 
 def scan_in_place(
@@ -37,9 +41,21 @@ def scan_in_place(
 
 
 def _step_by_step(keep: Tensor, written: Tensor, state: Tensor) -> Tensor:
+    if written.device.type == "cpu" and state.numel() <= NARROW:
+        _by_calls_of_numpy(*(tensor.detach().numpy() for tensor in (keep, written, state)))
+        return written
     for kept, state_now in zip(keep.unbind(0), written.unbind(0), strict=True):
         state = state_now.addcmul_(kept, state)
     return written
+
+
+def _by_calls_of_numpy(keep: NDArray[Any], written: NDArray[Any], state: NDArray[Any]) -> None:
+    through = np.empty_like(state)
+    with np.errstate(all="ignore"):  # what is not finite goes its way here as it does in PyTorch
+        for kept, state_now in zip(keep, written, strict=True):
+            np.multiply(kept, state, through)
+            np.add(state_now, through, state_now)
+            state = state_now
 
 
 def _by_blocks(keep: Tensor, written: Tensor, initial: Tensor) -> None:

@@ -81,9 +81,7 @@ class EarlierRuns:
         moved = torch.nonzero((one != other).flatten(1).any(dim=1)).flatten()
         return (int(moved[0]), int(moved[-1]) + 1) if moved.numel() else (0, steps)  # NaN differs from itself
 
-    def of_layer(
-        self, index: int, inputs: Tensor, edits: Sequence[LayerEdits]
-    ) -> tuple[tuple[int, ...], LayerMemory]:
+    def of_layer(self, index: int, inputs: Tensor, edits: Sequence[LayerEdits]) -> tuple[tuple[int, ...], LayerMemory]:
         """The step from which on each direction may differ, in its own order of reading, and what is remembered.
 
         No steps at all where all of them may differ.

@@ -15,11 +15,11 @@ class our_arithmetic:  # noqa: N801 - reads as the block that it is
     """
 
     def __init__(self, device: str) -> None:
-        self._modes: list[torch.inference_mode | torch.no_grad | torch.autocast] = []
+        self._modes: tuple[torch.inference_mode | torch.autocast, ...] = ()
         if torch.is_inference_mode_enabled():
-            self._modes.append(torch.inference_mode(mode=False))
+            self._modes = (torch.inference_mode(mode=False),)
         if torch.is_autocast_enabled(device):
-            self._modes.append(torch.autocast(device, enabled=False))
+            self._modes = (*self._modes, torch.autocast(device, enabled=False))
 
     def __enter__(self) -> None:
         for mode in self._modes:

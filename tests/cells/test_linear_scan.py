@@ -1,12 +1,17 @@
 """The cell state over time against a plain loop, in blocks and step by step, in small memory and in large."""
 
+from unittest.mock import patch
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rnnwidget.cells import linear_scan
 from rnnwidget.cells.large_memory import LARGE, large_copy, large_empty
-from rnnwidget.cells.linear_scan import NARROW, scan_in_place
+from rnnwidget.cells.linear_scan import scan_in_place
+
+SHORT = st.sampled_from([64, linear_scan.SHORT])
 
 
 def scan(keep: Tensor, opened: Tensor, candidate: Tensor, first: Tensor) -> Tensor:
@@ -28,24 +33,26 @@ def drawn(seed: int, steps: int, batch: int, units: int) -> tuple[Tensor, Tensor
     return (3 * keep).sigmoid(), opened.sigmoid(), candidate.tanh(), first
 
 
-@given(st.integers(0, 99), st.integers(1, 400), st.integers(1, 3), st.integers(1, 5), st.booleans())
-@settings(deadline=None, max_examples=60)
-def test_it_is_the_loop(seed: int, steps: int, batch: int, units: int, grows: bool) -> None:
+@given(SHORT, st.integers(0, 99), st.integers(1, 400), st.integers(1, 3), st.integers(1, 5), st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_it_is_the_loop(short: int, seed: int, steps: int, batch: int, units: int, grows: bool) -> None:
     keep, *others = drawn(seed, steps, batch, units)
     keep = keep * (1.2 if grows else 1)
-    found = scan(keep, *others)
+    with patch.object(linear_scan, "SHORT", short):
+        found = scan(keep, *others)
     torch.testing.assert_close(found, looped(keep, *others), rtol=1e-12, atol=1e-12)
 
 
 @given(
+    SHORT,
     st.integers(0, 99),
     st.integers(1, 200),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 199), st.sampled_from([torch.inf, -torch.inf, torch.nan]))),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 def test_what_is_not_finite_stands_where_the_loop_has_it(
-    seed: int, steps: int, places: list[tuple[int, int, float]], closes: bool
+    short: int, seed: int, steps: int, places: list[tuple[int, int, float]], closes: bool
 ) -> None:
     keep, opened, candidate, first = drawn(seed, steps, 1, 3)
     if closes:
@@ -57,12 +64,13 @@ def test_what_is_not_finite_stands_where_the_loop_has_it(
             keep[step % steps, 0, step % 3] = torch.nan
         else:
             (opened, candidate)[which - 1][step % steps, 0, step % 3] = value
-    found = scan(keep, opened, candidate, first)
+    with patch.object(linear_scan, "SHORT", short):
+        found = scan(keep, opened, candidate, first)
     torch.testing.assert_close(found, looped(keep, opened, candidate, first), rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
 def test_wide_states_are_the_loop() -> None:
-    keep, *others = drawn(0, 40, 2, NARROW)
+    keep, *others = drawn(0, 40, 2, linear_scan.NARROW)
     torch.testing.assert_close(scan(keep, *others), looped(keep, *others), rtol=1e-12, atol=1e-12)
 
 

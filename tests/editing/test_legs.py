@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rnnwidget as rw
-from rnnwidget.cells import step_loops
+from rnnwidget.cells import step_arithmetic, step_loops
 from rnnwidget.editing import carrying_out, reading
 from rnnwidget.editing.edited import EditList
 from tests.cases import PREACTIVATIONS, Case, assert_close, assert_same_bits, cases
@@ -73,11 +73,31 @@ def test_windows_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None
         assert_edited(case, edits)
 
 
-@settings(max_examples=60)
-@given(edited_cases(cases(family="lstm", steps=LONG, mode="no_grad")))
-def test_steps_with_the_candidate_last_are_the_edited_loop(drawn: tuple[Case, list[EditCase]]) -> None:
-    with patch.object(step_loops, "MANY", 0), patch.object(carrying_out, "fold", lambda *_: None):
+@settings(max_examples=120)
+@given(edited_cases(cases(steps=LONG, mode="no_grad")), st.sampled_from([0, step_arithmetic.SMALL]), st.booleans())
+def test_steps_are_the_edited_loop(drawn: tuple[Case, list[EditCase]], small: int, rearranged: bool) -> None:
+    """By NumPy and by PyTorch, with the rows of the weights as they are and rearranged."""
+    with (
+        patch.object(step_loops, "MANY", 0 if rearranged else 100),
+        patch.object(step_arithmetic, "SMALL", small),
+        patch.object(carrying_out, "fold", lambda *_: None),
+    ):
         assert_edited(*drawn)
+
+
+@pytest.mark.parametrize("small", [0, step_arithmetic.SMALL])
+def test_what_no_gate_can_tell_apart_from_zero_still_multiplies(small: int) -> None:
+    """A forget gate of 2e-9 in front of an enormous cell: relative precision counts."""
+    model = torch.nn.LSTM(1, 2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.bias_ih_l0[2:4] = -20.0
+        edits = [rw.clamp("cell", 1e9, steps=[2]), rw.scale("f", 1.0 + 1e-6)]
+        with patch.object(step_arithmetic, "SMALL", small), rw.record(model) as recording, rw.edited(model, *edits):
+            output, _ = model(torch.zeros(4, 1, 1))
+    assert_close(recording["l0"].cell[3], torch.full((1, 2), 1e9) * torch.tensor(-20.0).sigmoid(), 1e-4)
+    assert_close(output[3], 0.5 * recording["l0"].cell[3].tanh(), 1e-4)
 
 
 @settings(max_examples=100)
