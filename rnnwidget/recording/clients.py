@@ -63,6 +63,11 @@ class SeenCall(NamedTuple):
     autocast: torch.dtype | None
     inference: bool
 
+    @property
+    def mixes_halves(self) -> bool:
+        """Whether the call was made in one half precision under autocast to the other."""
+        return _are_two_halves(self.call.input.dtype, self.autocast)
+
 
 @runtime_checkable
 class Recorder(Protocol):
@@ -198,9 +203,16 @@ def autocast_of(device: str) -> torch.dtype | None:
 
 def mixes_halves(tensor: Tensor) -> bool:
     """Whether a tensor is of one half precision and autocast casts to the other."""
-    if tensor.dtype not in (torch.float16, torch.bfloat16):
-        return False
-    return autocast_of(tensor.device.type) not in (None, tensor.dtype)
+    return _are_two_halves(tensor.dtype, autocast_of(tensor.device.type)) if is_half(tensor.dtype) else False
+
+
+def is_half(dtype: torch.dtype) -> bool:
+    """Whether a precision is one of the half ones."""
+    return dtype in (torch.float16, torch.bfloat16)
+
+
+def _are_two_halves(dtype: torch.dtype, autocast: torch.dtype | None) -> bool:
+    return is_half(dtype) and autocast not in (None, dtype)
 
 
 def recomputing() -> bool:

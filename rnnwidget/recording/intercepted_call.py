@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
-from rnnwidget.recording.clients import Parties, States
+from rnnwidget.recording.clients import Parties, States, mixes_halves
 from rnnwidget.recording.kernels import KERNELS, parse_kernel_call
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
@@ -37,7 +37,7 @@ from rnnwidget.recording.randomness import (
     randomness_is_private,
     watch_kernels,
 )
-from rnnwidget.recording.recurrent_call import RecurrentCall
+from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
 
 
 class _Active(threading.local):
@@ -146,6 +146,11 @@ class InterceptedCall(TorchFunctionMode):
             trace = self.parties.run_by_layer(call, edits)
         if trace is not None:
             result, returned = trace.result, call.returned(trace.result)
+        elif _is_more_than_its_layers(call):
+            random_state = torch.get_rng_state() if call.drops else None
+            returned = func(*args, **kwargs)
+            result = call.read(returned)
+            trace = grown_stack(call, result, random_state)
         else:
             # On the very tensors that PyTorch handed over: views of them would sum gradients in another order.
             returned = func(*args, **kwargs)
@@ -221,9 +226,19 @@ class InterceptedCall(TorchFunctionMode):
             torch.set_rng_state(after)
 
 
+def _is_more_than_its_layers(call: RecurrentCall) -> bool:
+    """Whether PyTorch computes an LSTM's stack otherwise than layer by layer: one half precision inside the other.
+
+    Where random numbers are private the kernel cannot draw them, so that there it goes by layer nevertheless.
+    """
+    if len(call.weights) == 1 or call.family.name != "lstm" or not mixes_halves(call.input):
+        return False
+    return call.input.device.type == "cpu" and not (call.drops and randomness_is_private())
+
+
 def _runs_by_layer(call: RecurrentCall) -> bool:
     """On CPU a stack costs the same layer by layer; elsewhere it is done only where dropout has to be seen."""
-    if len(call.weights) == 1:
+    if len(call.weights) == 1 or _is_more_than_its_layers(call):
         return False
     return call.input.device.type == "cpu" or call.drops or (call.training and randomness_is_private())
 

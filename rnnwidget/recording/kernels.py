@@ -10,7 +10,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.cells import Family
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -57,13 +56,6 @@ def parse_kernel_call(
         data, states, flat, biased, layers, dropout, training, bidirectional, batch_first = arguments
         steps, batch = (data.size(1), data.size(0)) if batch_first else (data.size(0), data.size(1))
         layout = SequenceLayout(steps=steps, batch=batch, batch_first=batch_first)
-    if kernel is torch._VF.lstm and layers > 1 and mixes_halves(data):
-        cast = autocast_of(data.device.type)
-        raise NotImplementedError(
-            f"{type(module).__name__} in {data.dtype} ran {layers} layers under autocast to {cast}: "
-            "PyTorch computes them otherwise together than one by one, so it cannot be recorded or edited. Leave "
-            "autocast for it, or use one half precision for both"
-        )
     projected = bool(getattr(module, "proj_size", 0))
     return RecurrentCall(
         form="stack",

@@ -177,7 +177,7 @@ def _can_run_again(seen: SeenCall, call: RecurrentCall) -> bool:
 
     Matrix products depend on how tensors lie in memory, and those of a person may lie in any way.
     """
-    if seen.edits or seen.call.drops:
+    if seen.edits or seen.call.drops or seen.mixes_halves:
         return False
     pairs = zip(_tensors_of(seen.call), _tensors_of(call), strict=True)
     return all(theirs.stride() == ours.stride() and theirs.data_ptr() % ALIGNMENT == 0 for theirs, ours in pairs)

@@ -6,7 +6,7 @@ drawn in the same order), so the hidden states between layers come at no cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -87,9 +87,21 @@ class RecurrentCall(NamedTuple):
                 cell.hidden_bias,
             )
             return self.read(returned)
-        flat = [tensor for side in every for tensor in side.tensors()]
-        biased = every[0].input_bias is not None
-        common = (states, flat, biased, 1, 0.0, self.training, self.directions == 2)
+        return self._run_stack(every, 1, inputs, states, 0.0)
+
+    def run_lowest(self, layers: int) -> LayerOutput:
+        """The lowest layers on the kernel as one stack, dropout between them drawn as the kernel draws it."""
+        every = [side for layer in self.weights[:layers] for side in layer if isinstance(side, LayerWeights)]
+        initial = tuple([state[: layers * self.directions] for state in self.initial])
+        return self._run_stack(every, layers, self.input, initial if len(initial) > 1 else initial[0], self.dropout)
+
+    def _run_stack(
+        self, sides: Sequence[LayerWeights], layers: int, inputs: Tensor, states: Any, dropout: float
+    ) -> LayerOutput:
+        assert self.kernel is not None
+        flat = [tensor for side in sides for tensor in side.tensors()]
+        biased = sides[0].input_bias is not None
+        common = (states, flat, biased, layers, dropout, self.training, self.directions == 2)
         if self.layout.packed:
             return self.read(self.kernel(inputs, self.layout.batch_sizes, *common))
         return self.read(self.kernel(inputs, *common, self.layout.batch_first))
@@ -144,8 +156,39 @@ def run_stack(call: RecurrentCall, run_layer: LayerRunner = plain_layer) -> Stac
         if index + 1 < len(call.weights):
             noise = dropout_noise(layer.output, call.dropout) if call.drops else None
             noises.append(noise)
-            inputs.append(layer.output if noise is None else layer.output * noise)
+            given = layer.output if noise is None else layer.output * noise
+            inputs.append(given.to(call.input.dtype) if _is_single_in_half(given, call) else given)
     return StackTrace(inputs, outputs, noises, tuple([torch.cat(states) for states in zip(*finals, strict=True)]))
+
+
+def _is_single_in_half(given: Tensor, call: RecurrentCall) -> bool:
+    """Whether an LSTM in half precision handed on single: between two half precisions, where oneDNN lacks one of them.
+
+    A layer by itself would then be run on another kernel than in the stack, or on none.
+    """
+    halves = call.input.dtype in (torch.float16, torch.bfloat16)
+    return halves and given.dtype == torch.float32 and call.family.name == "lstm"
+
+
+def grown_stack(call: RecurrentCall, result: LayerOutput, random_state: Tensor | None) -> StackTrace:
+    """What passed between the layers of a stack that PyTorch computes otherwise than layer by layer.
+
+    Each is the result of the layers below it, run as one stack; ``random_state`` is that before the call, which gave
+    ``result``, and is set for a moment where dropout drew.
+    """
+    outputs: list[Tensor] = []
+    noises: list[Tensor | None] = [None] * (len(call.weights) - 1)
+    after = None if random_state is None else torch.get_rng_state()
+    for layers in range(1, len(call.weights)):
+        if random_state is not None:
+            torch.set_rng_state(random_state)
+        outputs.append(call.run_lowest(layers).output)
+    if random_state is not None and after is not None:
+        torch.set_rng_state(random_state)
+        noises = [dropout_noise(output, call.dropout) for output in outputs]
+        torch.set_rng_state(after)
+    above = [output if noise is None else output * noise for output, noise in zip(outputs, noises, strict=True)]
+    return StackTrace([call.input, *above], [*outputs, result.output], noises, result.finals)
 
 
 def dropout_noise(like: Tensor, probability: float) -> Tensor:

@@ -251,11 +251,11 @@ def test_edits_between_two_half_precisions_are_those_of_single_precision(
     single = copy.deepcopy(halved).float()
     gate = {torch.nn.RNN: "hidden", torch.nn.GRU: "update_gate", torch.nn.LSTM: "forget_gate"}[kind]
     for edit in (rw.shift(gate, 1.0), rw.scale(gate, 0.5), rw.nudge("hidden", 0.25, steps=[2]), rw.lesion([1])):
-        with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16):
-            with rw.edited(halved, edit), rw.record(halved) as recording:
-                output, _ = halved(x)
-            with rw.edited(single, edit):
-                expected, _ = single(x.float())
+        halves = torch.autocast("cpu", torch.bfloat16)
+        with torch.set_grad_enabled(grad), halves, rw.edited(halved, edit), rw.record(halved) as recording:
+            output, _ = halved(x)
+        with torch.set_grad_enabled(grad), rw.edited(single, edit):
+            expected, _ = single(x.float())
         torch.testing.assert_close(output.float(), expected.float(), atol=2e-2, rtol=0)
         assert recording["l0"].replay_error < 2e-2
 
@@ -272,9 +272,8 @@ def test_packed_sequences_are_edited_in_both_directions_between_two_half_precisi
         torch.nn.utils.rnn.pack_padded_sequence(each, lengths, enforce_sorted=False) for each in (x, x.float())
     )
     for edit in (rw.scale("output_gate" if kind is torch.nn.LSTM else "update_gate", 0.5), rw.lesion([1], steps=[2])):
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            with rw.edited(halved, edit):
-                output, _ = halved(packed)
-            with rw.edited(single, edit):
-                expected, _ = single(plain)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), rw.edited(halved, edit):
+            output, _ = halved(packed)
+        with torch.no_grad(), rw.edited(single, edit):
+            expected, _ = single(plain)
         torch.testing.assert_close(output.data.float(), expected.data.float(), atol=2e-2, rtol=0)

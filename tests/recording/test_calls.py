@@ -1,5 +1,8 @@
 """Which calls are recorded, under which names, and for whom."""
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -296,3 +299,47 @@ def test_other_modules_run_outside_our_mode() -> None:
         model(torch.randn(2, 1, 3))
         modes.append(torch.overrides._get_current_function_mode_stack())
     assert modes == [[], []]
+
+
+@pytest.mark.parametrize(("own", "cast"), [(torch.float16, torch.bfloat16), (torch.bfloat16, torch.float16)])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_stack_in_two_half_precisions_at_once(own: torch.dtype, cast: torch.dtype, training: bool) -> None:
+    """PyTorch may compute its upper layers otherwise by themselves than in the stack: what the stack gave is kept."""
+    torch.manual_seed(0)
+    module = nn.LSTM(3, 4, num_layers=3, dropout=0.5, bidirectional=True, dtype=own).train(training)
+    x = torch.randn(6, 2, 3, dtype=own)
+    with torch.no_grad(), torch.autocast("cpu", cast):
+        torch.manual_seed(1)
+        try:
+            plain = module(x)
+        except RuntimeError:
+            pytest.skip("this CPU has no such kernel")
+        after = torch.get_rng_state()
+        torch.manual_seed(1)
+        with rw.record(module) as recording:
+            output = module(x)
+        assert torch.equal(torch.get_rng_state(), after)
+        assert_same_bits(output, plain)
+        lower = nn.LSTM(3, 4, num_layers=2, dropout=0.5, bidirectional=True, dtype=own).train(training)
+        lower.load_state_dict({name: weight for name, weight in module.state_dict().items() if "_l2" not in name})
+        torch.manual_seed(1)
+        assert_same_bits(torch.cat([recording["l1"].hidden, recording["l1_reverse"].hidden], -1), lower(x)[0])
+        assert all(recording[name].replay_error < 2e-2 for name in recording.layers)
+        result = rw.intervene(module.eval(), x, rw.shift("f", 1.0, layer="l0"))
+        assert_close(result.baseline[0].float(), module(x)[0].float(), 2e-2)
+        moved = {name for name, change in result.change.items() if change.abs().max() > 0}
+        assert moved == {*result.change} - {"l0_reverse"}
+    dropped = recording["l2"].inputs == 0
+    assert (0.2 < dropped.double().mean() < 0.8) == training
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE_BF16"])
+def test_a_stack_in_two_half_precisions_on_an_older_processor(isa: str) -> None:
+    """oneDNN has kernels for neither half precision, or for one."""
+    asked = f"{__file__}::{test_a_stack_in_two_half_precisions_at_once.__name__}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", asked]
+    done = subprocess.run(
+        command, env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout

@@ -196,15 +196,3 @@ def test_a_generator_that_is_dropped_with_its_block_open() -> None:
     next(steps)
     steps.close()
     assert nothing_is_active(module)
-
-
-def test_a_stack_in_two_half_precisions_at_once_is_refused_by_name() -> None:
-    module = nn.LSTM(3, 4, num_layers=2, dtype=torch.float16)
-
-    def call() -> None:
-        with torch.autocast("cpu", torch.bfloat16), rw.record(module):
-            module(X.half())
-
-    with pytest.raises(NotImplementedError, match=r"LSTM in torch\.float16 ran 2 layers under autocast to torch\.bfl"):
-        call()
-    assert nothing_is_active(module)
