@@ -22,8 +22,8 @@ from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows
 from rnnwidget.editing.folded import Folded
 
-# Beyond these factors, turning a state into other coordinates and back would lose digits.
-LEAST, MOST = 1e-3, 1e3
+# Beyond these factors and summands, turning a state into other coordinates and back would lose digits.
+LEAST, MOST, FAR = 1e-3, 1e3, 64
 
 States = tuple[Tensor, ...]
 
@@ -235,8 +235,9 @@ class _Folding:
             return False
         factor, offset = self._turned()
         if edit.operation == "nudge":
-            self._factor, self._offset = factor, offset + self._spread(edit, 0)
-            return True
+            added = self._spread(edit, 0)
+            self._factor, self._offset = factor, offset + added
+            return bool((added.abs() <= FAR).all())
         factors = self._spread(edit, 1)
         self._factor, self._offset = factor * factors, offset * factors
         size = factors.abs()

@@ -85,6 +85,21 @@ def test_steps_are_the_edited_loop(drawn: tuple[Case, list[EditCase]], small: in
         assert_edited(*drawn)
 
 
+@pytest.mark.parametrize("added", [1.0, 50.0, 1e4, 1e7])
+def test_a_far_nudge_loses_no_digits_of_the_other_units(added: float) -> None:
+    torch.manual_seed(0)
+    model, x = torch.nn.RNN(4, 8), torch.randn(30, 2, 4)
+    w_ih, w_hh, b_ih, b_hh = (weight.detach() for weight in model.parameters())
+    h, expected = torch.zeros(2, 8), []
+    for now in x:
+        h = (now @ w_ih.T + b_ih + h @ w_hh.T + b_hh).tanh()
+        h[:, 1] += added
+        expected.append(h)
+    with torch.no_grad(), rw.edited(model, rw.nudge("hidden", added, units=[1])):
+        output, _ = model(x)
+    assert_close(output, torch.stack(expected), 1e-5)
+
+
 @pytest.mark.parametrize("small", [0, step_arithmetic.SMALL])
 def test_what_no_gate_can_tell_apart_from_zero_still_multiplies(small: int) -> None:
     """A forget gate of 2e-9 in front of an enormous cell: relative precision counts."""
