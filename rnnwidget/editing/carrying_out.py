@@ -17,9 +17,10 @@ from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.cleared import ClearedMatrices, cleared_for_now
 from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folded import Folded
-from rnnwidget.editing.folding import Cleared, fold
+from rnnwidget.editing.folding import fold
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
@@ -57,7 +58,7 @@ def run_edited_layer(
     if call.form == "module":
         return Carried(stepped_module(call, index, inputs, initial, edits), plain)
     folds = [
-        _fold_of_all_time(call, side, of_side, None if memory is None else memory.cleared(number))
+        _fold_of_all_time(call, side, of_side, _cleared(memory, number))
         for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))
         if isinstance(side, LayerWeights)
     ]
@@ -76,8 +77,12 @@ def run_edited_layer(
     return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
 
 
+def _cleared(memory: LayerMemory | None, side: int) -> ClearedMatrices:
+    return cleared_for_now(side) if memory is None else memory.cleared(side)
+
+
 def _fold_of_all_time(
-    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, cleared: Cleared | None
+    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, cleared: ClearedMatrices
 ) -> Folded | None:
     """The weights of a direction that is edited in the same way at every step, None where they do not fold."""
     if edits.path or len(cuts_of(edits.edits, call.layout.steps)) > 2:
@@ -213,8 +218,7 @@ class _Direction:
 
     def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
         known = self._folds.get((leg.start, leg.stop))
-        cleared = None if self._memory is None else self._memory.cleared(self.side)
-        return known or fold(self._call.family, self._weights, edits, cleared)
+        return known or fold(self._call.family, self._weights, edits, _cleared(self._memory, self.side))
 
     def _run(self, leg: Leg, read: Tensor, states: States) -> States:
         """Run a leg and tell the states after it."""

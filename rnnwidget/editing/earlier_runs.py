@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg
-from rnnwidget.editing.folding import Cleared
+from rnnwidget.editing.cleared import ClearedMatrices
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
@@ -53,7 +53,7 @@ class EarlierRuns:
     def __init__(self, baseline: Recording) -> None:
         self._calls = _numbered(baseline)
         self._results: dict[tuple[str, int, int, int], dict[Leg, _Result]] = {}
-        self._cleared: dict[tuple[str, int, int], Cleared] = {}
+        self._cleared: dict[tuple[str, int, int], ClearedMatrices] = {}
         self._running: _Running | None = None
 
     def hold_for(self, recording: Recording) -> bool:
@@ -142,16 +142,19 @@ class LayerMemory:
     def __init__(
         self,
         results: dict[tuple[str, int, int, int], dict[Leg, _Result]],
-        cleared: dict[tuple[str, int, int], Cleared],
+        cleared: dict[tuple[str, int, int], ClearedMatrices],
         place: tuple[str, int, int],
         steps: int,
     ) -> None:
         self._results, self._cleared, self._place, self._steps = results, cleared, place, steps
 
-    def cleared(self, side: int) -> Cleared:
+    def cleared(self, side: int) -> ClearedMatrices:
         """The layer's matrices with rows at zero: of all its calls, as long as its weights hold."""
         path, _, index = self._place
-        return self._cleared.setdefault((path, index, side), {})
+        key = path, index, side
+        if key not in self._cleared:
+            self._cleared[key] = ClearedMatrices(weights_hold=True)
+        return self._cleared[key]
 
     def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
         """What the leg gave, if it was run on equal inputs: those of the lowest layer have been compared before."""

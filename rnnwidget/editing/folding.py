@@ -20,6 +20,7 @@ from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows
+from rnnwidget.editing.cleared import ClearedMatrices
 from rnnwidget.editing.folded import Folded
 
 # Beyond these factors and summands, turning a state into other coordinates and back would lose digits.
@@ -28,17 +29,10 @@ LEAST, MOST, FAR = 1e-3, 1e3, 64
 States = tuple[Tensor, ...]
 
 
-Cleared = dict[tuple[object, ...], tuple[Tensor, Tensor]]
-"""Matrices of one layer with rows at zero, by the names of the rows."""
-
-
-def fold(
-    family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], cleared: Cleared | None = None
-) -> Folded | None:
+def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], cleared: ClearedMatrices) -> Folded | None:
     """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped.
 
-    ``cleared`` remembers the latest matrices with rows at zero, which are the same for whatever value a gate is
-    clamped to, as long as the weights are.
+    What comes out is good until ``cleared`` is asked for the next time.
     """
     folding = _Folding(family, weights, cleared)
     after: dict[str, list[SiteEdit]] = {}
@@ -70,12 +64,12 @@ def _uniform(edit: SiteEdit) -> bool:
 class _Folding:
     """Gathers what edits do to rows, biases and coordinates."""
 
-    def __init__(self, family: Family, weights: LayerWeights, cleared: Cleared | None) -> None:
+    def __init__(self, family: Family, weights: LayerWeights, cleared: ClearedMatrices) -> None:
         self._family, self._weights = family, weights
         self._sites = list(family.activations)
         like, rows = weights.hidden_hidden, weights.hidden_hidden.size(0)
         self._units = rows // len(self._sites)
-        self._known = cleared
+        self._cleared = cleared
         self._exact = like.dtype in (torch.float32, torch.float64)
         self._shifts: list[tuple[slice, float | Tensor]] = []
         self._clamped: list[ClampedRows] = []
@@ -140,7 +134,7 @@ class _Folding:
             clamped.clear(hidden_bias)
         for clamped in self._clamped:
             clamped.write(input_bias)
-        read, recurrent = self._cleared(cleared) if cleared else (weights.input_hidden, self._turned_matrix())
+        read, recurrent = self._matrices(cleared)
         projection = weights.projection
         if projection is not None and self._projected is not None:
             projection = projection * self._projected
@@ -157,21 +151,18 @@ class _Folding:
             recurrent = recurrent * self._spared  # ∞ · 0 is NaN, as in the edited model
         return recurrent if self._recurrent is None else recurrent * self._recurrent[:, None]
 
-    def _cleared(self, rows: Sequence[ClampedRows]) -> tuple[Tensor, Tensor]:
+    def _matrices(self, cleared: Sequence[ClampedRows]) -> tuple[Tensor, Tensor]:
         """The input and the recurrent matrix with rows at zero."""
-        names, turned = tuple([clamped.name for clamped in rows]), self._turned_matrix()
-        as_it_is = turned is self._weights.hidden_hidden
-        known = self._known if as_it_is and None not in names else None
-        if known is not None and names in known:
-            return known[names]
-        matrices = self._weights.input_hidden.clone(), turned.clone() if as_it_is else turned
-        for clamped in rows:
-            for matrix in matrices:
-                clamped.clear(matrix)
-        if known is not None:
-            known.clear()
-            known[names] = matrices
-        return matrices
+        read, recurrent = self._weights.input_hidden, self._turned_matrix()
+        if not cleared:
+            return read, recurrent
+        if recurrent is self._weights.hidden_hidden:
+            return self._cleared.of(cleared, read, recurrent)
+        read = read.clone()
+        for clamped in cleared:
+            clamped.clear(read)
+            clamped.clear(recurrent)
+        return read, recurrent
 
     def _biases(self) -> tuple[Tensor, Tensor]:
         """Both biases in memory of their own, where one of them is to be written."""
