@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.editing.cleared import ClearedMatrices, cleared_for_now
+from rnnwidget.editing.clamped_weights import ClampedWeights, clamped_for_now
 from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
@@ -58,7 +58,7 @@ def run_edited_layer(
     if call.form == "module":
         return Carried(stepped_module(call, index, inputs, initial, edits), plain)
     folds = [
-        _fold_of_all_time(call, side, of_side, _cleared(memory, number))
+        _fold_of_all_time(call, side, of_side, _kept(memory, number))
         for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))
         if isinstance(side, LayerWeights)
     ]
@@ -77,17 +77,17 @@ def run_edited_layer(
     return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
 
 
-def _cleared(memory: LayerMemory | None, side: int) -> ClearedMatrices:
-    return cleared_for_now(side) if memory is None else memory.cleared(side)
+def _kept(memory: LayerMemory | None, side: int) -> ClampedWeights:
+    return clamped_for_now(side) if memory is None else memory.clamped(side)
 
 
 def _fold_of_all_time(
-    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, cleared: ClearedMatrices
+    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, kept: ClampedWeights
 ) -> Folded | None:
     """The weights of a direction that is edited in the same way at every step, None where they do not fold."""
     if edits.path or len(cuts_of(edits.edits, call.layout.steps)) > 2:
         return None
-    return fold(call.family, weights, edits_between(edits.edits, 0, call.layout.steps), cleared)
+    return fold(call.family, weights, edits_between(edits.edits, 0, call.layout.steps), kept)
 
 
 def _joint(
@@ -218,7 +218,7 @@ class _Direction:
 
     def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
         known = self._folds.get((leg.start, leg.stop))
-        return known or fold(self._call.family, self._weights, edits, _cleared(self._memory, self.side))
+        return known or fold(self._call.family, self._weights, edits, _kept(self._memory, self.side))
 
     def _run(self, leg: Leg, read: Tensor, states: States) -> States:
         """Run a leg and tell the states after it."""

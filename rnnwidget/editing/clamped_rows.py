@@ -47,19 +47,35 @@ class ClampedRows(NamedTuple):
 
     def clear(self, matrix: Tensor) -> None:
         """Zero the rows of a matrix, or of a bias."""
-        if isinstance(self.rows, slice):
-            matrix.narrow(0, self.rows.start, self.rows.stop - self.rows.start).zero_()
-        else:
-            matrix.index_fill_(0, self.rows, 0)
+        self.clear_rows(self.view(matrix))
 
     def write(self, bias: Tensor) -> None:
         """Set what the rows give."""
-        if not isinstance(self.bias, float):
-            bias[self.rows] = self.bias
-        elif isinstance(self.rows, slice):
-            bias.narrow(0, self.rows.start, self.rows.stop - self.rows.start).fill_(self.bias)
+        if isinstance(self.bias, float):
+            self.write_rows(self.view(bias))
         else:
-            bias.index_fill_(0, self.rows, self.bias)
+            bias[self.rows] = self.bias
+
+    def view(self, matrix: Tensor) -> Tensor:
+        """What :meth:`clear_rows` and :meth:`write_rows` take: rows of a matrix or a bias, or all of it to index."""
+        if isinstance(self.rows, slice):
+            return matrix.narrow(0, self.rows.start, self.rows.stop - self.rows.start)
+        return matrix
+
+    def clear_rows(self, view: Tensor) -> None:
+        """Zero the rows."""
+        if isinstance(self.rows, slice):
+            view.zero_()
+        else:
+            view.index_fill_(0, self.rows, 0)
+
+    def write_rows(self, view: Tensor) -> None:
+        """Set what the rows give, where that is one number for all."""
+        assert isinstance(self.bias, float)
+        if isinstance(self.rows, slice):
+            view.fill_(self.bias)
+        else:
+            view.index_fill_(0, self.rows, self.bias)
 
 
 def _reached(edit: SiteEdit, units: int) -> Int[Tensor, " unit"] | None:

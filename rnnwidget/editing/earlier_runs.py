@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg
-from rnnwidget.editing.cleared import ClearedMatrices
+from rnnwidget.editing.clamped_weights import ClampedWeights
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
@@ -53,7 +53,7 @@ class EarlierRuns:
     def __init__(self, baseline: Recording) -> None:
         self._calls = _numbered(baseline)
         self._results: dict[tuple[str, int, int, int], dict[Leg, _Result]] = {}
-        self._cleared: dict[tuple[str, int, int], ClearedMatrices] = {}
+        self._clamped: dict[tuple[str, int, int], ClampedWeights] = {}
         self._running: _Running | None = None
 
     def hold_for(self, recording: Recording) -> bool:
@@ -89,7 +89,7 @@ class EarlierRuns:
         running = self._running
         assert running is not None
         call, steps = running.call, running.call.layout.steps
-        memory = LayerMemory(self._results, self._cleared, (running.module.path, running.number, index), steps)
+        memory = LayerMemory(self._results, self._clamped, (running.module.path, running.number, index), steps)
         if (running.first == 0 and running.last == steps) or inputs.shape[:-1] != call.input.shape[:-1]:
             running.first, running.last = 0, steps
             return (), memory
@@ -142,19 +142,19 @@ class LayerMemory:
     def __init__(
         self,
         results: dict[tuple[str, int, int, int], dict[Leg, _Result]],
-        cleared: dict[tuple[str, int, int], ClearedMatrices],
+        clamped: dict[tuple[str, int, int], ClampedWeights],
         place: tuple[str, int, int],
         steps: int,
     ) -> None:
-        self._results, self._cleared, self._place, self._steps = results, cleared, place, steps
+        self._results, self._clamped, self._place, self._steps = results, clamped, place, steps
 
-    def cleared(self, side: int) -> ClearedMatrices:
-        """The layer's matrices with rows at zero: of all its calls, as long as its weights hold."""
+    def clamped(self, side: int) -> ClampedWeights:
+        """The layer's weights with clamped rows: of all its calls, as long as its weights hold."""
         path, _, index = self._place
         key = path, index, side
-        if key not in self._cleared:
-            self._cleared[key] = ClearedMatrices(weights_hold=True)
-        return self._cleared[key]
+        if key not in self._clamped:
+            self._clamped[key] = ClampedWeights(weights_hold=True)
+        return self._clamped[key]
 
     def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
         """What the leg gave, if it was run on equal inputs: those of the lowest layer have been compared before."""

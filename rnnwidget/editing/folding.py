@@ -20,7 +20,7 @@ from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows
-from rnnwidget.editing.cleared import ClearedMatrices
+from rnnwidget.editing.clamped_weights import ClampedWeights
 from rnnwidget.editing.folded import Folded
 
 # Beyond these factors and summands, turning a state into other coordinates and back would lose digits.
@@ -29,12 +29,12 @@ LEAST, MOST, FAR = 1e-3, 1e3, 64
 States = tuple[Tensor, ...]
 
 
-def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], cleared: ClearedMatrices) -> Folded | None:
+def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], kept: ClampedWeights) -> Folded | None:
     """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped.
 
-    What comes out is good until ``cleared`` is asked for the next time.
+    What comes out is good until ``kept`` is asked for the next time.
     """
-    folding = _Folding(family, weights, cleared)
+    folding = _Folding(family, weights, kept)
     after: dict[str, list[SiteEdit]] = {}
     for edit in edits:
         if not edit.plain and not _uniform(edit):
@@ -64,12 +64,12 @@ def _uniform(edit: SiteEdit) -> bool:
 class _Folding:
     """Gathers what edits do to rows, biases and coordinates."""
 
-    def __init__(self, family: Family, weights: LayerWeights, cleared: ClearedMatrices) -> None:
+    def __init__(self, family: Family, weights: LayerWeights, kept: ClampedWeights) -> None:
         self._family, self._weights = family, weights
         self._sites = list(family.activations)
         like, rows = weights.hidden_hidden, weights.hidden_hidden.size(0)
         self._units = rows // len(self._sites)
-        self._cleared = cleared
+        self._kept = kept
         self._exact = like.dtype in (torch.float32, torch.float64)
         self._shifts: list[tuple[slice, float | Tensor]] = []
         self._clamped: list[ClampedRows] = []
@@ -117,30 +117,35 @@ class _Folding:
         return False
 
     def result(self) -> Folded:
-        weights = self._weights
-        input_bias, hidden_bias = self._biases()
-        for rows, value in self._shifts:
-            input_bias[rows].add_(value)
-        if self._offset is not None and bool(self._offset.any()):
-            hidden_bias += weights.hidden_hidden @ self._offset
-        if self._held is not None and self._held[1] != 0:
-            units, value = self._held
-            hidden_bias += value * weights.hidden_hidden.index_select(1, units).sum(1)
-        if self._recurrent is not None:
-            hidden_bias = hidden_bias * self._recurrent
+        weights, kept = self._weights, self._clamped_alone()
+        if kept is not None:
+            return Folded(kept, cell=self._cell, clamps=True)
+        input_bias, hidden_bias = self._turned_biases()
         # Backward, an infinite weight would meet the zero that comes back through a clamped gate.
         cleared = [clamped for clamped in self._clamped if torch.is_grad_enabled() or not clamped.saturates]
         for clamped in cleared:
             clamped.clear(hidden_bias)
         for clamped in self._clamped:
             clamped.write(input_bias)
-        read, recurrent = self._matrices(cleared)
+        read, recurrent = weights.input_hidden, self._turned_matrix()
+        if cleared:
+            read, recurrent = read.clone(), recurrent.clone() if recurrent is weights.hidden_hidden else recurrent
+        for clamped in cleared:
+            clamped.clear(read)
+            clamped.clear(recurrent)
         projection = weights.projection
         if projection is not None and self._projected is not None:
             projection = projection * self._projected
         changed = LayerWeights(read, recurrent, input_bias, hidden_bias, projection)
         holds = self._offset is not None or self._held is not None
         return Folded(changed, self._factor, self._offset, self._cell, self._held, holds or bool(self._clamped))
+
+    def _clamped_alone(self) -> LayerWeights | None:
+        """Weights in kept memory, where gates are clamped and nothing else is to be folded."""
+        turned = self._factor is not None or self._held is not None or self._recurrent is not None
+        if not self._clamped or turned or self._shifts or self._projected is not None:
+            return None
+        return self._kept.of(self._weights, self._clamped)
 
     def _turned_matrix(self) -> Tensor:
         """The recurrent matrix as it reads the state inside the kernel."""
@@ -151,18 +156,17 @@ class _Folding:
             recurrent = recurrent * self._spared  # ∞ · 0 is NaN, as in the edited model
         return recurrent if self._recurrent is None else recurrent * self._recurrent[:, None]
 
-    def _matrices(self, cleared: Sequence[ClampedRows]) -> tuple[Tensor, Tensor]:
-        """The input and the recurrent matrix with rows at zero."""
-        read, recurrent = self._weights.input_hidden, self._turned_matrix()
-        if not cleared:
-            return read, recurrent
-        if recurrent is self._weights.hidden_hidden:
-            return self._cleared.of(cleared, read, recurrent)
-        read = read.clone()
-        for clamped in cleared:
-            clamped.clear(read)
-            clamped.clear(recurrent)
-        return read, recurrent
+    def _turned_biases(self) -> tuple[Tensor, Tensor]:
+        """Both biases with shifts, and with what held units give."""
+        input_bias, hidden_bias = self._biases()
+        for rows, value in self._shifts:
+            input_bias[rows].add_(value)
+        if self._offset is not None and bool(self._offset.any()):
+            hidden_bias += self._weights.hidden_hidden @ self._offset
+        if self._held is not None and self._held[1] != 0:
+            units, value = self._held
+            hidden_bias += value * self._weights.hidden_hidden.index_select(1, units).sum(1)
+        return input_bias, hidden_bias if self._recurrent is None else hidden_bias * self._recurrent
 
     def _biases(self) -> tuple[Tensor, Tensor]:
         """Both biases in memory of their own, where one of them is to be written."""

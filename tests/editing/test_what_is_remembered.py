@@ -1,6 +1,7 @@
 """What an edit and a runner keep from one run to the next must never be another run's."""
 
 import math
+import threading
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tests.cases import assert_close, assert_same_bits
 X = torch.linspace(-1, 1, 60, dtype=torch.float64).reshape(20, 1, 3)
 
 
-clear = ClampedRows.clear
+clear = ClampedRows.clear_rows
 
 
 def lstm(units: int = 4, dtype: torch.dtype = torch.float64, layers: int = 1) -> nn.LSTM:
@@ -61,11 +62,12 @@ def test_a_part_of_an_edit_is_not_taken_for_the_whole() -> None:
     assert not torch.equal(results[0], results[1])
 
 
+@torch.no_grad()
 def test_the_matrices_of_a_clamped_gate_serve_every_value_while_the_weights_hold(monkeypatch) -> None:
     model = lstm(layers=2)
     runner = rw.Intervention(model, X)
     cleared = []
-    monkeypatch.setattr(ClampedRows, "clear", lambda rows, matrix: (cleared.append(matrix.dim()), clear(rows, matrix)))
+    monkeypatch.setattr(ClampedRows, "clear_rows", lambda rows, view: (cleared.append(view.dim()), clear(rows, view)))
     for value in (0.1, 0.9, 0.4):
         assert_same_bits(runner.run(rw.clamp("f", value)).output[0], clamped(model, rw.clamp("f", value)))
     # Of each layer two matrices, once by the runner and at each of the three calls of our own.
@@ -74,6 +76,51 @@ def test_the_matrices_of_a_clamped_gate_serve_every_value_while_the_weights_hold
         assert_same_bits(runner.run(edit).output[0], clamped(model, edit))
     model.weight_hh_l0.data.mul_(-1)  # in a way that PyTorch does not count
     assert_same_bits(runner.run(rw.clamp("f", 0.2)).output[0], clamped(model, rw.clamp("f", 0.2)))
+
+
+@torch.no_grad()
+def test_memory_that_is_used_again_is_no_other_layer_s() -> None:
+    """Layers of unlike widths, both directions of one layer, a change of gates and units, bias and none."""
+    torch.manual_seed(0)
+    models = [
+        nn.LSTM(3, 4, num_layers=3, bidirectional=True),
+        nn.LSTM(3, 8, bias=False),
+        nn.GRU(3, 4, num_layers=2),
+        nn.LSTM(3, 4, proj_size=2),
+    ]
+    lists = (
+        [("i", 0.3, None)],
+        [("i", 0.3, (1, 2)), ("o", 1.0, None)],
+        [("o", 0.6, None)],
+        [("i", 0.8, (3,))],
+        [("f", 0.0, None)],
+        [("i", 0.3, None)],
+    )
+    for model in [model.double() for model in models * 2]:
+        sites = {"i": "r", "o": "z", "f": "r"} if isinstance(model, nn.GRU) else {"i": "i", "o": "o", "f": "f"}
+        for clamps in lists:
+            edits = [rw.clamp(sites[gate], value, units=units) for gate, value, units in clamps]
+            with rw.record(model) as recording, rw.edited(model, *edits):
+                model(X)
+            assert all(recording[name].replay_error < 1e-12 for name in recording.layers)
+
+
+def test_two_threads_clamp_at_once() -> None:
+    model, values = lstm(8, layers=2), [0.2, 0.8]
+    expected = [clamped(model, rw.clamp("f", value)).detach() for value in values]
+    wrong: list[torch.Tensor] = []
+
+    def run(place: int) -> None:
+        with torch.no_grad():
+            outputs = [clamped(model, rw.clamp("f", values[place])) for _ in range(200)]
+        wrong.extend(output for output in outputs if not torch.allclose(output, expected[place]))
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 class TwoReaders(nn.Module):
