@@ -75,7 +75,8 @@ def _edited(model: nn.Module, x: Tensor, edit: rw.Edit) -> object:
         return model(x)
 
 
-def _stack(layers: int, units: int, steps: int) -> tuple[nn.LSTM, Tensor, str]:
+def stack(layers: int, units: int, steps: int) -> tuple[nn.LSTM, Tensor, str]:
+    """An LSTM, one sequence, and what the two are called."""
     torch.manual_seed(0)
     name = f"LSTM {layers}×{units}, T={steps}, B=1"
     return nn.LSTM(units, units, num_layers=layers), torch.randn(steps, 1, units), name
@@ -91,7 +92,7 @@ def of_all_time(seconds: float) -> Iterator[Row]:
         "clamp of the cell of one unit": rw.clamp("cell", 0.3, units=[3]),
     }
     for sizes in ((1, 128, 200), (2, 256, 500)):
-        module, x, name = _stack(*sizes)
+        module, x, name = stack(*sizes)
         for what, edit in edits.items():
             yield compare(
                 f"{what}, {name}",
@@ -105,7 +106,7 @@ def of_all_time(seconds: float) -> Iterator[Row]:
 def from_where_it_begins(seconds: float) -> Iterator[Row]:
     """Interventions that find most of the run, or most of its weights, as they left them."""
     for sizes in ((1, 128, 200), (2, 256, 500)):
-        module, x, name = _stack(*sizes)
+        module, x, name = stack(*sizes)
         runner = rw.Intervention(module, x)
         last_tenth = rw.clamp("forget_gate", 0.9, steps=slice(x.size(0) - x.size(0) // 10, None))
         for what, edit in (("last tenth clamped", last_tenth), ("cell clamped", rw.clamp("cell", 0.3, units=[3]))):
@@ -120,7 +121,7 @@ def from_where_it_begins(seconds: float) -> Iterator[Row]:
 
 def stepped(seconds: float) -> Row:
     """A forget gate multiplied, against a loop that a user would write with the same edit."""
-    module, x, name = _stack(1, 128, 200)
+    module, x, name = stack(1, 128, 200)
     weights = [getattr(module, f"{kind}_l0") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
 
     def loop() -> Tensor:

@@ -8,7 +8,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 
 import rnnwidget as rw
+from rnnwidget.recording.same_values import same_values
 from tests.benchmarks.comparison import Row, compare
+from tests.benchmarks.editing import stack
 from tests.benchmarks.engine import WORKLOADS, Workload
 
 
@@ -35,6 +37,46 @@ def watched(module: nn.Module, x: object) -> Callable[[], object]:
                 handle.remove()
 
     return call
+
+
+def cloned(module: nn.Module, x: Tensor | PackedSequence) -> Callable[[], object]:
+    """A watched call, and clones of what a recording owns: input, output and weights."""
+    call = watched(module, x)
+
+    def recorded() -> object:
+        output, _ = call()
+        parts = (x, output) if isinstance(x, Tensor) else (x.data, output.data)
+        return [part.clone() for part in (*parts, *module.parameters())]
+
+    return recorded
+
+
+def cleared(module: nn.LSTM, x: Tensor) -> Callable[[], object]:
+    """A watched call beside copies of the weights, the rows of one gate at zero."""
+    call, weights = watched(module, x), list(module.parameters())
+    copies, units = [weight.detach().clone() for weight in weights], module.hidden_size
+    rows = [copy[units : 2 * units] for copy in copies]
+
+    def clamped() -> object:
+        torch._foreach_copy_(copies, weights)
+        torch._foreach_zero_(rows)
+        return call()
+
+    return clamped
+
+
+def last_tenth(module: nn.LSTM, x: Tensor) -> Callable[[], object]:
+    """A watched call of the last tenth; input and weights are compared, and a whole output is put together."""
+    kept, steps = [tensor.detach().clone() for tensor in (x, *module.parameters())], x.size(0)
+    call, output = watched(module, x[steps - steps // 10 :]), module(x)[0]
+    before = output[: steps - steps // 10]
+
+    def intervened() -> object:
+        if not all(map(same_values, kept, (x, *module.parameters()))):
+            raise AssertionError
+        return torch.cat([before, call()[0]]).clone()
+
+    return intervened
 
 
 def rebuilt(load: Workload, module: nn.RNNBase, x: Tensor | PackedSequence) -> Callable[[], object]:
@@ -73,4 +115,10 @@ def rows(seconds: float) -> Iterator[Row]:
         plain = (lambda m=module, x=given: m(x), "plain forward")
         if load.batch == 1:
             yield compare(f"floor: hooks and a mode, {load.name}", watched(module, given), *plain, seconds=seconds)
+        yield compare(f"floor: record, {load.name}", cloned(module, given), *plain, seconds=seconds)
         yield compare(f"floor: everything, {load.name}", rebuilt(load, module, given), *plain, seconds=seconds)
+    for sizes in ((1, 128, 200), (2, 256, 500)):
+        lstm, x, name = stack(*sizes)
+        plain = (lambda m=lstm, x=x: m(x), "plain forward")
+        yield compare(f"floor: clamp of a gate, {name}", cleared(lstm, x), *plain, seconds=seconds)
+        yield compare(f"floor: last tenth clamped, {name}", last_tenth(lstm, x), *plain, seconds=seconds)
