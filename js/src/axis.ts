@@ -2,6 +2,9 @@ import { make, setText } from "./dom";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import { Remembered } from "./remembered";
 
+/** The height of the step numbers. */
+export const AXIS = 18;
+
 /** The step numbers along the top of the lanes. */
 export class AxisLane implements Lane {
   readonly element: HTMLElement;
@@ -12,6 +15,7 @@ export class AxisLane implements Lane {
   constructor() {
     const parts = laneParts("axis");
     this.element = parts.element;
+    this.element.style.height = `${AXIS}px`;
     this.field = parts.field;
     parts.gutter.append(this.caption);
   }

@@ -29,6 +29,11 @@ export class Brush {
     this.band.style.width = `${Math.max(0, scale.left(stop) - scale.left(start))}px`;
   }
 
+  /** How far down from the top the band is shaded; below it, the states stay as they are. */
+  shade(height: number): void {
+    this.band.style.backgroundSize = `100% ${height}px`;
+  }
+
   /** Brushes from the step where the brush began to this one: the keyboard's way. */
   stretch(from: number, to: number): void {
     const current = this.link.get("steps");

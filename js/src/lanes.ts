@@ -1,5 +1,5 @@
 import { AnswerLane } from "./answer_lane";
-import { AxisLane } from "./axis";
+import { AXIS, AxisLane } from "./axis";
 import { Brush } from "./brush";
 import type { Cursor } from "./cursor";
 import { make } from "./dom";
@@ -16,10 +16,15 @@ import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
 import { Room } from "./room";
 import { selectRow } from "./select";
-import { StimulusLane } from "./stimuli";
+import { CHANNEL, StimulusLane } from "./stimuli";
 import { TimeScale } from "./timescale";
-import { TokenLane } from "./tokens";
+import { TOKENS, TokenLane } from "./tokens";
 import { TraceLane } from "./traces";
+
+/** The axis and what the model reads: where the brush is shaded, and where it is drawn. */
+function heightAboveStates(frame: FilledFrame): number {
+  return AXIS + (frame.tokens ? TOKENS : 0) + (frame.inputs ? CHANNEL * frame.inputs.names.length : 0);
+}
 
 /** All lanes on one time axis, with the crosshair and the brush over them. */
 export class Lanes {
@@ -93,6 +98,7 @@ export class Lanes {
     for (const lane of this.lanes) lane.paint(this.sheet);
     this.paintAnswers();
     this.brush.show(this.scale);
+    this.brush.shade(heightAboveStates(frame));
     this.placeCrosshair();
     return true;
   }

@@ -7,7 +7,8 @@ import { drawLine, drawOddSteps, drawRule } from "./plot";
 import { Pulse } from "./pulse";
 import { Remembered } from "./remembered";
 
-const BAND = 26;
+/** The height of one channel. */
+export const CHANNEL = 26;
 
 /** Continuous inputs, one band a channel; the brushed steps of a channel can be moved and scaled. */
 export class StimulusLane implements Lane {
@@ -39,7 +40,7 @@ export class StimulusLane implements Lane {
     const inputs = frame.inputs;
     this.element.hidden = inputs === null;
     if (!inputs) return;
-    const height = BAND * inputs.names.length;
+    const height = CHANNEL * inputs.names.length;
     this.element.style.height = `${height + (frame.writing ? 20 : 0)}px`;
     if (!this.drawn.still(inputs.data, JSON.stringify(inputs.names), scale.width, theme, devicePixelRatio))
       this.draw(inputs, frame.steps, { scale, theme });
@@ -53,17 +54,17 @@ export class StimulusLane implements Lane {
     steps: number,
     { scale, theme }: Omit<Sheet, "frame">,
   ): void {
-    const { context } = prepare(this.canvas, scale.width, BAND * inputs.names.length);
+    const { context } = prepare(this.canvas, scale.width, CHANNEL * inputs.names.length);
     const names = inputs.names.map((name, channel) => {
       const values = inputs.data.subarray(channel * steps, (channel + 1) * steps);
-      const area = { top: channel * BAND + 4, bottom: (channel + 1) * BAND - 4 };
+      const area = { top: channel * CHANNEL + 4, bottom: (channel + 1) * CHANNEL - 4 };
       const [low, high] = finiteRange(values);
       const span = high - low || 1;
       const y = (value: number) => area.bottom - ((value - low) / span) * (area.bottom - area.top);
       if (low <= 0 && high >= 0) drawRule(context, y(0), scale.width, theme.faint);
       drawLine(context, values, scale, y, { color: theme.ink, width: 1.2 });
       drawOddSteps(context, values, scale, area, theme.ink);
-      const label = textAt("rnnwidget-channel", (channel + 0.5) * BAND, name);
+      const label = textAt("rnnwidget-channel", (channel + 0.5) * CHANNEL, name);
       label.title = name;
       return label;
     });
@@ -77,14 +78,14 @@ export class StimulusLane implements Lane {
     this.zones.replaceChildren();
     this.pulses = names.map((name, channel) => {
       const zone = make("div", { class: "rnnwidget-pulse-zone" });
-      zone.style.top = `${channel * BAND}px`;
-      zone.style.height = `${BAND}px`;
+      zone.style.top = `${channel * CHANNEL}px`;
+      zone.style.height = `${CHANNEL}px`;
       this.zones.append(zone);
       return new Pulse(this.link, channel, name, zone);
     });
     this.margin.replaceChildren(...this.pulses.map(({ controls }) => controls));
     for (const [channel, { controls }] of this.pulses.entries())
-      controls.style.top = `${channel * BAND + 2}px`;
+      controls.style.top = `${channel * CHANNEL + 2}px`;
   }
 
   private describe(frame: FilledFrame): void {
@@ -95,8 +96,8 @@ export class StimulusLane implements Lane {
     }
     if (!this.foot.isConnected) this.field.append(this.foot);
     const how = this.link.get("steps")
-      ? "drag the brushed steps: sideways moves them, upward scales them"
-      : "brush steps on the axis above to move or scale a pulse";
+      ? "drag a pulse: ↔ moves it, ↕ scales it"
+      : "brush steps on the axis to move or scale a pulse";
     const parts = [...writing.told, ...(writing.told.length < 2 ? [writing.pulses || how] : [])];
     setText(this.told, parts.join(" · "));
     this.told.title = parts.join(" · ");

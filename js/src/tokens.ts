@@ -6,6 +6,8 @@ import { type Lane, laneParts, type Sheet } from "./lane";
 import type { Theme } from "./theme";
 import type { TimeScale } from "./timescale";
 
+/** The height of the labels. */
+export const TOKENS = 22;
 const REACH = 6;
 const WIDEST = 96;
 
@@ -23,6 +25,7 @@ export class TokenLane implements Lane {
   constructor(private readonly cursor: Cursor) {
     const parts = laneParts("tokens");
     this.element = parts.element;
+    this.element.style.height = `${TOKENS}px`;
     this.element.setAttribute("aria-hidden", "true");
     this.field = parts.field;
     parts.gutter.append(make("span", {}, "token"));

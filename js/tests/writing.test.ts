@@ -125,6 +125,17 @@ describe("a pulse", () => {
     expect(model.get("steps")).toEqual([13, 17]);
   });
 
+  it("is shaded over the axis and every channel, and no further", async () => {
+    const { root, find } = await stimulus("");
+    const [top, last] = [
+      find(".rnnwidget-brush"),
+      [...root.querySelectorAll(".rnnwidget-pulse-zone")].at(-1)!,
+    ];
+    const shaded = Number.parseFloat(getComputedStyle(top).backgroundSize.split(" ")[1]!);
+    const reach = last.getBoundingClientRect().bottom - top.getBoundingClientRect().top;
+    expect(shaded).toBeCloseTo(reach, 0);
+  });
+
   it("does by number what the pointer does", async () => {
     const { root, model } = await stimulus("");
     const gain = root.querySelector<HTMLInputElement>('[aria-label="go: scale the brushed steps by"]')!;
