@@ -80,28 +80,40 @@ def last_tenth(module: nn.LSTM, x: Tensor) -> Callable[[], object]:
 
 
 def rebuilt(load: Workload, module: nn.RNNBase, x: Tensor | PackedSequence) -> Callable[[], object]:
-    """A call; the layers below the top once more where a recording does not keep them; products and nonlinearities."""
+    """A call; the layers below the top once more where a recording does not keep them; products and nonlinearities.
+
+    Packed gates are put in their places in time and batch, and cell states take their one operation a step.
+    """
     rows, sides = (x.data if isinstance(x, PackedSequence) else x.flatten(0, 1)).size(0), 1 + module.bidirectional
     gates = module.weight_ih_l0.size(0)
     reads = [module.input_size] + [sides * load.units] * (load.layers - 1)
     inputs = [torch.randn(rows, width) for width in reads]
     hidden, weights = torch.randn(rows, load.units), [torch.randn(gates, width) for width in reads]
-    recurrent = torch.randn(gates, load.units)
+    recurrent, state = torch.randn(gates, load.units), torch.zeros(load.batch, load.units)
+    places = torch.arange(load.steps * load.batch).clamp_(max=rows - 1) if load.packed else None
     with rw.record(module) as recording:
         module(x)
     below = None
     if any(call.replayed for call in recording.recorded_calls):
         below = type(module)(load.units, load.units, load.layers - 1, bidirectional=module.bidirectional)
 
+    def layer(read: Tensor, weight: Tensor) -> object:
+        opened = torch.mm(read, weight.t()).addmm_(hidden, recurrent.t()).sigmoid_()
+        if places is not None:
+            opened = opened.index_select(0, places)
+        if not isinstance(module, nn.LSTM):
+            return opened
+        written, keep = opened.view(load.steps, load.batch, gates).chunk(4, dim=-1)[:2]
+        cell, before = torch.empty(load.steps, load.batch, load.units), state
+        for into, kept, added in zip(cell.unbind(), keep.unbind(), written.unbind(), strict=True):
+            before = torch.addcmul(added, kept, before, out=into)
+        return opened, cell
+
     def call() -> object:
         module(x)
         if below is not None:
             below(x)
-        return [
-            torch.mm(read, weight.t()).addmm_(hidden, recurrent.t()).sigmoid_()
-            for read, weight in zip(inputs, weights, strict=True)
-            for _ in range(sides)
-        ]
+        return [layer(read, weight) for read, weight in zip(inputs, weights, strict=True) for _ in range(sides)]
 
     return call
 
