@@ -147,7 +147,7 @@ def _finite(reached: Tensor) -> bool:
 
     No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
     """
-    return reached.numel() == 0 or math.isfinite(reached.detach().max()) or bool(torch.isfinite(reached).all())
+    return reached.numel() == 0 or math.isfinite(reached.sum().item()) or bool(torch.isfinite(reached).all())
 
 
 def _uncast(tensor: Tensor) -> AbstractContextManager[object]:

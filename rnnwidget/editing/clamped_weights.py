@@ -37,15 +37,17 @@ class ClampedWeights:
     def __init__(self, *, weights_hold: bool) -> None:
         self._weights_hold = weights_hold
         self._memory: LayerWeights | None = None
+        self._form: tuple[object, ...] = ()
         self._cleared: tuple[object, ...] | None = None
         self._rows: dict[object, _Rows] = {}
 
     def of(self, weights: LayerWeights, clamped: Sequence[ClampedRows]) -> LayerWeights | None:
         """Weights that stand for ``clamped``, good until the next time; None where memory cannot be used again."""
         named = all([each.name is not None and isinstance(each.bias, float) for each in clamped])
-        if not named or not _can_be_kept(weights):
+        # A graph could hold the memory.
+        memory = self._memory_like(weights) if named and not torch.is_grad_enabled() else None
+        if memory is None:
             return None
-        memory = self._memory_like(weights)
         cleared = [each for each in clamped if not each.saturates]
         names = tuple([each.name for each in cleared])
         same_matrices = not cleared or (self._weights_hold and names == self._cleared)
@@ -62,11 +64,15 @@ class ClampedWeights:
         self._cleared = names
         return memory
 
-    def _memory_like(self, weights: LayerWeights) -> LayerWeights:
-        if self._memory is None or not all(map(_alike, self._memory.tensors(), weights.tensors())):
+    def _memory_like(self, weights: LayerWeights) -> LayerWeights | None:
+        form = _form(weights)
+        if form != self._form:
+            if not _can_be_kept(weights):
+                return None
             with torch.inference_mode(mode=False):
                 self._memory = weights._replace(projection=None).map(lambda weight: torch.empty_like(weight.detach()))
-            self._cleared, self._rows = None, {}
+            self._form, self._cleared, self._rows = form, None, {}
+        assert self._memory is not None
         return self._memory._replace(projection=weights.projection)
 
     def _rows_of(self, clamped: ClampedRows, memory: LayerWeights) -> _Rows:
@@ -83,14 +89,16 @@ class ClampedWeights:
 
 
 def _can_be_kept(weights: LayerWeights) -> bool:
-    """Whether no graph can hold the memory, and it is not too much to be held by us."""
+    """Whether we know how to keep such weights, and they are not too much to be held by us."""
     matrix = weights.input_hidden
     known = weights.input_bias is not None and weights.hidden_bias is not None
-    return known and not torch.is_grad_enabled() and matrix.device.type == "cpu" and 2 * matrix.nbytes <= MOST
+    return known and matrix.device.type == "cpu" and 2 * matrix.nbytes <= MOST
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.stride() == other.stride()
+def _form(weights: LayerWeights) -> tuple[object, ...]:
+    """The same for weights for which the same memory serves."""
+    tensors = weights.tensors()
+    return tensors[0].device, *[(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
 
 
 class _OfThread(threading.local):

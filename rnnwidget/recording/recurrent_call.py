@@ -148,9 +148,9 @@ def run_stack(call: RecurrentCall, run_layer: LayerRunner = plain_layer) -> Stac
         layer = run_layer(call, 0, call.input, call.initial_of(0))
         return StackTrace([call.input], [layer.output], [], layer.finals)
     inputs, outputs, noises, finals = [call.input], [], [], []
-    initial = zip(*[state.split(call.directions) for state in call.initial], strict=True)
-    for index, begun in zip(range(len(call.weights)), initial, strict=False):
-        layer = run_layer(call, index, inputs[index], begun)
+    zero = call.initial_of(0) if call.from_zero else None
+    for index in range(len(call.weights)):
+        layer = run_layer(call, index, inputs[index], zero or call.initial_of(index))
         outputs.append(layer.output)
         finals.append(layer.finals)
         if index + 1 < len(call.weights):
