@@ -83,6 +83,8 @@ export interface AnswerSheet {
   wire: AnswerSteps | Record<string, never>;
   /** The number of the answer on show: lines of an older one are drawn faint. */
   number: number;
+  /** Whether the run without edits is on show alone. */
+  before?: boolean;
   steps: number;
   scale: TimeScale;
   theme: Theme;
@@ -129,7 +131,8 @@ export class AnswerLane {
   paint(sheet: AnswerSheet): void {
     const { wire, number, steps, scale, theme } = sheet;
     this.sheet = sheet;
-    const lines = linesOf(wire, steps, this.chosen);
+    const found = linesOf(wire, steps, this.chosen);
+    const lines = found && sheet.before ? { ...found, after: null } : found;
     const stale = !("number" in wire) || wire.number !== number;
     this.lines = lines;
     this.element.dataset.state = stale ? "stale" : lines?.done || wire.reason ? "done" : "growing";

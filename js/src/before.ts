@@ -1,8 +1,8 @@
-import type { FilledFrame, Trace } from "./frame";
+import type { Answer, FilledFrame, Trace } from "./frame";
 
 /** The run without edits, as a frame of its own; a frame without edits is that already. */
 export function beforeOf(frame: FilledFrame): FilledFrame {
-  const { heatmap, margin, answer } = frame;
+  const { heatmap, margin, answer, inputs } = frame;
   if (!heatmap.before) return frame;
   return {
     ...frame,
@@ -11,12 +11,21 @@ export function beforeOf(frame: FilledFrame): FilledFrame {
     trace: traceBefore(frame.trace, frame.reverse),
     edited: [],
     gradient_message: frame.gradient ? "after the edit only" : frame.gradient_message,
-    answer: answer && {
-      ...answer,
-      after: answer.before,
-      edited: false,
-      headline: answer.headline.replace(/ → .*$/s, ""),
-    },
+    inputs: inputs && { ...inputs, data: inputs.before ?? inputs.data, before: null },
+    answer: answer && answerBefore(answer),
+  };
+}
+
+function answerBefore(answer: Answer): Answer {
+  const { series, strip, headline } = answer;
+  const arrow = headline.lastIndexOf(" → ");
+  return {
+    ...answer,
+    after: answer.before,
+    edited: false,
+    headline: arrow < 0 ? headline : headline.slice(0, arrow),
+    series: series ? { ...series, after: series.before } : null,
+    strip: strip ? { ...strip, after: strip.before } : null,
   };
 }
 

@@ -87,7 +87,11 @@ function decodeFilled(wire: WireFilled, sent: SentBefore | Record<string, never>
   return {
     ...wire,
     order: new Int32Array(...aligned(wire.order)),
-    inputs: inputs && { ...inputs, data: floats("inputs", inputs.data, inputs.names.length * steps) },
+    inputs: inputs && {
+      ...inputs,
+      data: floats("inputs", inputs.data, inputs.names.length * steps),
+      before: maybe("inputs before", inputs.before ?? null, inputs.names.length * steps),
+    },
     heatmap: {
       ...heatmap,
       data: floats("heatmap", heatmap.data, cells),

@@ -123,6 +123,13 @@ export interface Writing {
   reads: string[] | null;
 }
 
+/** Continuous inputs, a line for each channel; `before` where they were changed. */
+export interface Inputs {
+  names: string[];
+  data: Float32Array;
+  before?: Float32Array | null;
+}
+
 export type Kind = "shift" | "clamp" | "scale";
 
 export interface Gate {
@@ -156,7 +163,7 @@ export interface FilledFrame extends WaitingFrame {
   steps: number;
   reverse: boolean;
   tokens: string[] | null;
-  inputs: { names: string[]; data: Float32Array } | null;
+  inputs: Inputs | null;
   sites: Site[];
   site: string;
   order: Int32Array;

@@ -55,7 +55,7 @@ export class Lanes {
     this.lanes = [
       this.axis,
       tokens,
-      new StimulusLane(link),
+      new StimulusLane(cursor, link),
       new LegendLane(link, run),
       this.heatmap,
       readout,
@@ -111,8 +111,9 @@ export class Lanes {
     const wire = this.link.get("lane") ?? {};
     const number = frame.answer_number ?? 0;
     const own = "number" in wire && wire.number === number;
-    if (this.answered.still(wire, own, frame.steps, scale.width, theme, devicePixelRatio)) return;
-    this.answers.paint({ wire, number, steps: frame.steps, scale, theme });
+    const before = frame.answer?.edited === false;
+    if (this.answered.still(wire, own, before, frame.steps, scale.width, theme, devicePixelRatio)) return;
+    this.answers.paint({ wire, number, before, steps: frame.steps, scale, theme });
   }
 
   clearSelection(): void {

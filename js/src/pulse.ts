@@ -45,7 +45,6 @@ export class Pulse {
     this.gain = make("input", {
       type: "number",
       step: "0.1",
-      min: "0",
       "aria-label": `${name}: scale the brushed steps by`,
     });
     this.move.title = "move the brushed steps by";
@@ -109,7 +108,7 @@ export class Pulse {
   private typed(): void {
     const steps = this.link.get("steps");
     const [move, gain] = [Math.round(Number(this.move.value)), Number(this.gain.value)];
-    if (!steps || !Number.isFinite(move) || !Number.isFinite(gain) || gain < 0) {
+    if (!steps || !Number.isFinite(move) || !Number.isFinite(gain)) {
       this.rest();
       return;
     }

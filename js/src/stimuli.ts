@@ -1,6 +1,9 @@
+import { rangeOf } from "./answer_series";
 import { prepare } from "./canvas";
+import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import type { FilledFrame } from "./frame";
+import { formatShort } from "./format";
+import type { FilledFrame, Inputs } from "./frame";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
@@ -8,7 +11,8 @@ import { Pulse } from "./pulse";
 import { Remembered } from "./remembered";
 
 /** The height of one channel. */
-export const CHANNEL = 26;
+export const CHANNEL = 30;
+const PAD = 6;
 
 /** Continuous inputs, one band a channel; the brushed steps of a channel can be moved and scaled. */
 export class StimulusLane implements Lane {
@@ -24,8 +28,13 @@ export class StimulusLane implements Lane {
   private readonly drawn = new Remembered();
   private names: string[] = [];
   private pulses: Pulse[] = [];
+  private values: HTMLElement[] = [];
+  private inputs: Inputs | null = null;
 
-  constructor(private readonly link: Link) {
+  constructor(
+    private readonly cursor: Cursor,
+    private readonly link: Link,
+  ) {
     const parts = laneParts("stimuli");
     this.element = parts.element;
     this.gutter = parts.gutter;
@@ -34,58 +43,78 @@ export class StimulusLane implements Lane {
     this.foot.append(this.told, this.reset);
     this.field.append(this.canvas, this.zones);
     this.reset.addEventListener("click", () => link.request({ inputs: { kind: "reset" } }));
+    cursor.listen(() => this.write());
   }
 
   paint({ frame, scale, theme }: Sheet): void {
-    const inputs = frame.inputs;
+    const { inputs } = frame;
+    this.inputs = inputs;
     this.element.hidden = inputs === null;
     if (!inputs) return;
     const height = CHANNEL * inputs.names.length;
     this.element.style.height = `${height + (frame.writing ? 20 : 0)}px`;
-    if (!this.drawn.still(inputs.data, JSON.stringify(inputs.names), scale.width, theme, devicePixelRatio))
+    const names = JSON.stringify(inputs.names);
+    if (!this.drawn.still(inputs.data, inputs.before, names, scale.width, theme, devicePixelRatio))
       this.draw(inputs, frame.steps, { scale, theme });
-    this.build(frame.writing?.pulses === "" ? inputs.names : []);
+    this.build(inputs.names, frame.writing?.pulses === "");
     for (const pulse of this.pulses) pulse.show(scale);
     this.describe(frame);
+    this.write();
   }
 
-  private draw(
-    inputs: { names: string[]; data: Float32Array },
-    steps: number,
-    { scale, theme }: Omit<Sheet, "frame">,
-  ): void {
+  /** Each channel on a scale of its own with zero in it: as it is, and as it was before where it was changed. */
+  private draw(inputs: Inputs, steps: number, { scale, theme }: Omit<Sheet, "frame">): void {
     const { context } = prepare(this.canvas, scale.width, CHANNEL * inputs.names.length);
-    const names = inputs.names.map((name, channel) => {
-      const values = inputs.data.subarray(channel * steps, (channel + 1) * steps);
-      const area = { top: channel * CHANNEL + 4, bottom: (channel + 1) * CHANNEL - 4 };
-      const [low, high] = finiteRange(values);
-      const span = high - low || 1;
-      const y = (value: number) => area.bottom - ((value - low) / span) * (area.bottom - area.top);
-      if (low <= 0 && high >= 0) drawRule(context, y(0), scale.width, theme.faint);
+    const labels = inputs.names.flatMap((name, channel) => {
+      const own = (values: Float32Array) => values.subarray(channel * steps, (channel + 1) * steps);
+      const [values, before] = [own(inputs.data), inputs.before && own(inputs.before)];
+      const top = channel * CHANNEL;
+      const area = { top: top + PAD, bottom: top + CHANNEL - PAD };
+      const [low, high] = rangeOf([values, ...(before ? [before] : []), new Float32Array(1)]);
+      const y = (value: number) => area.bottom - ((value - low) / (high - low)) * (area.bottom - area.top);
+      drawRule(context, y(0), scale.width, theme.faint);
+      if (before) drawLine(context, before, scale, y, { color: theme.muted, width: 1.2, dash: [1.5, 2.5] });
       drawLine(context, values, scale, y, { color: theme.ink, width: 1.2 });
       drawOddSteps(context, values, scale, area, theme.ink);
-      const label = textAt("rnnwidget-channel", (channel + 0.5) * CHANNEL, name);
+      const label = textAt("rnnwidget-channel", top + CHANNEL / 2, name);
       label.title = name;
-      return label;
+      const ends = [high, low].map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
+      return [label, ...ends];
     });
-    this.gutter.replaceChildren(...names);
+    this.gutter.replaceChildren(...labels);
   }
 
-  private build(names: string[]): void {
-    if (names.length === this.names.length && names.every((name, channel) => name === this.names[channel]))
-      return;
+  /** The value of each channel at the cursor, where nothing is brushed: the numbers of a pulse stand there then. */
+  private write(): void {
+    const { inputs } = this;
+    if (!inputs) return;
+    const steps = inputs.data.length / inputs.names.length;
+    const brushed = this.pulses.length > 0 && this.link.get("steps") !== null;
+    for (const [channel, place] of this.values.entries()) {
+      const at = (values: Float32Array) =>
+        formatShort(values[channel * steps + this.cursor.step] ?? Number.NaN);
+      const [now, was] = [at(inputs.data), inputs.before && at(inputs.before)];
+      setText(place, was === null || was === now ? now : `${was} → ${now}`);
+      place.hidden = brushed;
+    }
+  }
+
+  private build(names: string[], movable: boolean): void {
+    const known = this.pulses.length > 0 === movable && names.length === this.names.length;
+    if (known && names.every((name, channel) => name === this.names[channel])) return;
     this.names = names;
     this.zones.replaceChildren();
-    this.pulses = names.map((name, channel) => {
+    this.pulses = (movable ? names : []).map((name, channel) => {
       const zone = make("div", { class: "rnnwidget-pulse-zone" });
       zone.style.top = `${channel * CHANNEL}px`;
       zone.style.height = `${CHANNEL}px`;
       this.zones.append(zone);
       return new Pulse(this.link, channel, name, zone);
     });
-    this.margin.replaceChildren(...this.pulses.map(({ controls }) => controls));
+    this.values = names.map((_, channel) => textAt("rnnwidget-channel-value", (channel + 0.5) * CHANNEL, ""));
+    this.margin.replaceChildren(...this.values, ...this.pulses.map(({ controls }) => controls));
     for (const [channel, { controls }] of this.pulses.entries())
-      controls.style.top = `${channel * CHANNEL + 2}px`;
+      controls.style.top = `${channel * CHANNEL + 4}px`;
   }
 
   private describe(frame: FilledFrame): void {
@@ -103,15 +132,4 @@ export class StimulusLane implements Lane {
     this.told.title = parts.join(" · ");
     this.reset.hidden = writing.told.length === 0;
   }
-}
-
-function finiteRange(values: Float32Array): [number, number] {
-  let low = Number.POSITIVE_INFINITY;
-  let high = Number.NEGATIVE_INFINITY;
-  for (const value of values)
-    if (Number.isFinite(value)) {
-      low = Math.min(low, value);
-      high = Math.max(high, value);
-    }
-  return low <= high ? [low, high] : [0, 1];
 }

@@ -28,6 +28,36 @@ const press = (target: HTMLElement, type: "keydown" | "keyup", key = " ", init: 
 const EDITED = lstmFrame({ edited: true });
 const PLAIN = lstmFrame({}, { answer: { ...(EDITED as never as FilledFrame).answer! } as never });
 
+describe("the run before", () => {
+  const filled = decode(EDITED as never) as FilledFrame;
+  const [one, other] = [Float32Array.of(1, 2, 3), Float32Array.of(4, 5, 6)];
+
+  it("has the forecast, the numbers and the stimuli of the run without edits", () => {
+    const series = { channels: 1, steps: 3, before: one, after: other, truth: one };
+    const strip = {
+      columns: 3,
+      count: 3,
+      limit: 6,
+      before: one,
+      after: other,
+      mean_change: 3,
+      most_change: 3,
+    };
+    const answer = { ...filled.answer!, series, strip, headline: "P(→)  0.10 → 0.20" };
+    const inputs = { names: ["input"], data: other, before: one };
+    const before = beforeOf({ ...filled, answer, inputs });
+    expect(before.answer!.series!.after).toBe(one);
+    expect(before.answer!.strip!.after).toBe(one);
+    expect(before.answer!.headline).toBe("P(→)  0.10");
+    expect(before.inputs).toEqual({ names: ["input"], data: one, before: null });
+  });
+
+  it("has the inputs as they are where no one changed them", () => {
+    const inputs = { names: ["input"], data: other, before: null };
+    expect(beforeOf({ ...filled, inputs }).inputs!.data).toBe(other);
+  });
+});
+
 describe("holding the space bar", () => {
   it("shows the unedited run everywhere, with a word for it, and letting go brings the edited one back", async () => {
     const edited = await mount({ _frame: EDITED });

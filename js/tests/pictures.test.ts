@@ -92,8 +92,27 @@ describe("frames", () => {
     };
     const { find } = await mount({ _frame: lstmFrame({}, change) });
     expect(find(".rnnwidget-gradient-message").textContent).toBe("pass targets= and loss= to see it");
-    expect(find(".rnnwidget-stimuli").textContent).toBe("motioncolour");
+    const names = [...find(".rnnwidget-stimuli").querySelectorAll(".rnnwidget-channel")];
+    expect(names.map(({ textContent }) => textContent)).toEqual(["motion", "colour"]);
     expect([find(".rnnwidget-tokens").hidden, find(".rnnwidget-text").hidden]).toEqual([true, true]);
+  });
+
+  it("show each stimulus on a scale with numbers, its value at the cursor, and what it was before", async () => {
+    const ramp = Array.from({ length: 60 }, (_, at) => at / 59);
+    const inputs = { names: ["input"], data: floats(ramp) };
+    const change = { tokens: null, inputs };
+    const view = await mount({ _frame: lstmFrame({}, change) });
+    const lane = view.find(".rnnwidget-stimuli");
+    const numbers = () =>
+      [...lane.querySelectorAll(".rnnwidget-axis-label")].map(({ textContent }) => textContent);
+    expect(numbers()).toEqual(["1", "0"]);
+    expect(view.find(".rnnwidget-channel-value").textContent).toBe("1");
+    const picture = view.find<HTMLCanvasElement>(".rnnwidget-stimuli canvas").toDataURL();
+    const before = floats(ramp.map((value) => 3 * value));
+    view.model.show(lstmFrame({}, { ...change, version: 2, inputs: { ...inputs, before } }));
+    await expect.poll(numbers).toEqual(["3", "0"]);
+    expect(view.find(".rnnwidget-channel-value").textContent).toBe("3 → 1");
+    expect(view.find<HTMLCanvasElement>(".rnnwidget-stimuli canvas").toDataURL()).not.toBe(picture);
   });
 
   it("show no ghost while nothing is edited", async () => {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnnwidget.cells import Family
 from rnnwidget.recording import LayerRecording
 from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.same_values import same_values
 from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answers import Reading
 from rnnwidget.widgets.before_cells import BeforeCells
@@ -205,8 +206,17 @@ def _channels(
 ) -> Frame | None:
     """The stimulus: what the module's first layer reads, where it has few channels."""
     first = next(module.layers[0].name for module in modules if layer in module.layers)
-    inputs = picture.recording[first].inputs
-    if inputs.size(-1) > CHANNELS:
+    read = picture.recording[first].inputs[:steps, sequence]
+    if read.size(-1) > CHANNELS:
         return None
-    names = [f"input {channel}" for channel in range(inputs.size(-1))] if inputs.size(-1) > 1 else ["input"]
-    return {"names": names, "data": float_bytes(inputs[:steps, sequence].T)}
+    ghost = None
+    if picture.edited:
+        run = picture.baseline_recording[first]
+        before = picture.aligned(run.inputs[: int(run.lengths[sequence]), sequence], sequence, steps)
+        ghost = None if same_values(before, read) else float_bytes(before.T)
+    return {"names": channel_names(read.size(-1)), "data": float_bytes(read.T), "before": ghost}
+
+
+def channel_names(channels: int) -> list[str]:
+    """What the channels of a stimulus are called."""
+    return [f"input {channel}" for channel in range(channels)] if channels > 1 else ["input"]
