@@ -18,7 +18,7 @@ def answer_frame(readings: tuple[Reading, Reading] | None, *, edited: bool) -> F
     if readings is None or not comparable(readings):
         return None
     before, after = readings
-    picked = picked_label(before, after)
+    picked = picked_label(before)
     label = before.names[picked]
     line = headline(before, after, picked)
     if not edited:

@@ -24,6 +24,7 @@ SHOWN = 8
 NAMELESS = 12
 CHANNELS = 4
 SMALL = 0.05
+SIGNS = {"\n": "↵", "\t": "⇥"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,20 +180,33 @@ def tensor_in(output: object, wanted: Wanted) -> tuple[Tensor, Wanted] | None:
 
 def headline(before: Reading, after: Reading, picked: int) -> str:
     """The line that says what changed, such as ``P(positive)  0.07 → 0.61``."""
-    label = before.names[picked]
-    name = f"P({label})" if before.limits == (0.0, 1.0) else label
+    name = told_name(before.names[picked], before.limits)
     old, new = float(before.vector[picked]), float(after.vector[picked])
     few = 3 if before.limits == (0.0, 1.0) and max(old, new) < SMALL else 2
     digits = next((digits for digits in range(few, 5) if f"{old:.{digits}f}" != f"{new:.{digits}f}"), few)
     return f"{name}  {_figure(old, digits)} → {_figure(new, digits)}"
 
 
-def picked_label(before: Reading, after: Reading) -> int:
-    """The label to tell of: the second of two classes, otherwise the one that moved most, or the highest."""
+def picked_label(before: Reading) -> int:
+    """The label to tell of: the second of two classes, else the highest before the edits.
+
+    It stays the same while a dial moves, so that the headline, the lane and the tracks speak of one number.
+    """
     if len(before.names) == 2 and before.limits == (0.0, 1.0):
         return 1
-    moved = torch.nan_to_num((after.vector - before.vector).abs(), nan=0.0)
-    return int((moved if float(moved.max()) > 0 else before.vector).argmax())
+    return int(torch.nan_to_num(before.vector, nan=-torch.inf).argmax())
+
+
+def told_name(label: str, limits: tuple[float, float] | None) -> str:
+    """What a label's number is called, white space made visible.
+
+    Examples
+    --------
+    >>> told_name("positive", (0.0, 1.0)), told_name(" ", (0.0, 1.0)), told_name("output 2", None)
+    ('P(positive)', 'P(␣)', 'output 2')
+    """
+    shown = label if label.strip() else "".join(SIGNS.get(sign, "␣") for sign in label) or "∅"
+    return f"P({shown})" if limits == (0.0, 1.0) else shown
 
 
 def comparable(readings: tuple[Reading, Reading] | None) -> bool:
@@ -266,7 +280,8 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
     if names is not None:
         return Reading(tuple(names), vector, caption, limits)
     count = vector.numel()
-    named: Sequence[str] = ["output"] if count == 1 else [str(index) for index in range(count)]
+    word = "output " if limits is None else ""
+    named: Sequence[str] = ["output"] if count == 1 else [f"{word}{index}" for index in range(count)]
     return Reading(named, vector, caption, limits, nameless=limits is None and count > NAMELESS)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnnwidget.widgets.answers import Reading, picked_label
+from rnnwidget.widgets.answers import Reading, picked_label, told_name
 from rnnwidget.widgets.panel import Panel
 from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.score import Score
@@ -56,8 +56,8 @@ class DialTracks:
             knob, readings = self._knob(looked_at["site"], looked_at["kind"]), self._readings()
             if knob is None or readings is None:
                 return
-            label = readings[0].labels[picked_label(*readings)]
-            track = Track(knob, label, _named(readings[0], label), readings[0].limits)
+            label = readings[0].labels[picked_label(readings[0])]
+            track = Track(knob, label, told_name(label, readings[0].limits), readings[0].limits)
             self._tracks.want(track, idle=bool(looked_at.get("idle")))
 
     def _knob(self, site: str, kind: str) -> Knob | None:
@@ -68,7 +68,3 @@ class DialTracks:
         if reading is None or track.label not in reading.labels:
             return float("nan")
         return reading.values[reading.labels.index(track.label)]
-
-
-def _named(reading: Reading, label: str) -> str:
-    return f"P({label})" if reading.limits == (0.0, 1.0) else label

@@ -12,7 +12,7 @@ from rnnwidget.editing import Edit, answer_steps
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_lane import Line, Question, Values
-from rnnwidget.widgets.answers import SHOWN, Reader, Reading, picked_label, shortened, tensor_in
+from rnnwidget.widgets.answers import SHOWN, Reader, Reading, picked_label, shortened, tensor_in, told_name
 from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, series_axes
 from rnnwidget.widgets.picture import Picture
 
@@ -113,14 +113,14 @@ def _channels_at(run: _Run, axes: SeriesAxes) -> ReadAt:
 
 def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader) -> _Followed:
     """The labels of the answer that are on show."""
-    picked, all_names = readings[0].labels[picked_label(*readings)], readings[0].labels
+    picked, all_names = readings[0].labels[picked_label(readings[0])], readings[0].labels
     names = tuple(dict.fromkeys((*shortened(*readings)[0].labels, picked)))
     limits = readings[0].limits
     truth = reader.truth(after.wanted(), len(all_names)) if limits is None else None
     targeted = any(reading.series is not None or reading.truth is not None for reading in readings)
     reader = reader if targeted else replace(reader, targets=None)
     return _Followed(
-        labels=tuple(f"P({name})" for name in names) if limits == (0.0, 1.0) else names,
+        labels=tuple(told_name(name, limits) for name in names),
         picked=names.index(picked),
         limits=limits,
         truth=None if truth is None else truth[[all_names.index(name) for name in names]],

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets.answer_frame import answer_frame
-from rnnwidget.widgets.answers import Reader, Reading, headline, picked_label, shortened
+from rnnwidget.widgets.answers import Reader, Reading, headline, shortened
 
 
 def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
@@ -169,7 +169,7 @@ def test_labels_must_be_as_many_as_the_classes():
     for loss in (nn.CrossEntropyLoss(), functional.binary_cross_entropy_with_logits):
         with pytest.raises(ValueError, match=r"2 names, but .* 3 classes"):
             read_answer(output, 0, 2, loss=loss, labels=["no", "yes"])
-    assert read_answer(output, 0, 2, labels=["no", "yes"]).labels == ("0", "1", "2")
+    assert read_answer(output, 0, 2, labels=["no", "yes"]).labels == ("output 0", "output 1", "output 2")
 
 
 def test_a_readout_of_the_persons_own_comes_first():
@@ -193,11 +193,29 @@ def test_the_headline_shows_enough_digits_to_tell_before_from_after():
 def test_many_labels_are_cut_to_the_highest_before_and_after():
     before = Reading(tuple(map(str, range(20))), torch.arange(20.0), "raw output", None)
     after = Reading(before.labels, torch.tensor((99.0, *before.values[1:])), "raw output", None)
-    assert picked_label(before, after) == 0
     short, _ = shortened(before, after)
     assert "0" in short.labels
     assert "19" in short.labels
     assert "8 of 20" in short.caption
+
+
+def test_the_answer_told_of_stays_the_same_while_a_dial_moves(inspect):
+    torch.manual_seed(0)
+    model = nn.GRU(2, 3)
+    inspector = inspect(model, inputs=torch.randn(6, 1, 2), answer=lambda output: dict(enumerate(output[1].flatten())))
+    told = set()
+    for value in (-6.0, -3.0, 0.0, 3.0, 6.0):
+        inspector.edits = [rw.shift("candidate", value)]
+        told.add(inspector._page.score._frame["answer"]["headline"].split("  ")[0])
+    highest = int(model(inspector.inputs)[1].argmax())
+    assert told == {str(highest)}
+
+
+def test_white_space_is_made_visible_in_the_headline():
+    def reading(value):
+        return Reading(("a", " "), torch.tensor([1 - value, value]), "", (0.0, 1.0))
+
+    assert headline(reading(0.07), reading(0.61), 1) == "P(␣)  0.07 → 0.61"
 
 
 def test_logits_can_be_said_to_be_logits_and_log_probabilities_told_by_their_loss():
