@@ -23,11 +23,16 @@ TOLD = 2
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """An input, its words where there are any, and what of it was changed, a line each."""
+    """An input, its words where there are any, and what of it was changed, a line each.
+
+    ``words`` has one for every step that the model read, ``""`` where it read padding; ``given`` are the words that
+    the input was made of.
+    """
 
     inputs: object
     words: Words | None
     told: tuple[str, ...] = ()
+    given: Words | None = None
 
 
 class InputEdits:
@@ -38,7 +43,7 @@ class InputEdits:
         self._flat = lists is not None and isinstance(tokens, Sequence) and isinstance(tokens[0], str)
         self._given = None if lists is None else tuple(map(tuple, lists))
         self.encode = encode
-        self.original = self.current = Written(None, self._given)
+        self.original = self.current = Written(None, self._given, given=self._given)
         self._gesture: object = None
         self._held = self.original
 
@@ -54,7 +59,7 @@ class InputEdits:
 
     def begin(self, inputs: object) -> None:
         """A new picture starts from these inputs."""
-        self.original = self.current = self._held = Written(inputs, self._given)
+        self.original = self.current = self._held = Written(inputs, self._given, given=self._given)
         self._gesture = None
 
     def retyped(self, tokens: object) -> Written:
@@ -75,23 +80,38 @@ class InputEdits:
         except Exception as error:
             raise ValueError(f"encode failed on the words: {type(error).__name__}: {error}") from error
         words = tuple(map(tuple, lists))
-        return Written(inputs, words, told_of_words(self.original.words or (), words))
+        return Written(inputs, words, told_of_words(self.original.words or (), words), words)
 
     def with_words(self, sequence: int, words: Sequence[str]) -> Written:
-        """The input for other words in one sequence."""
-        lists = [list(own) for own in self.current.words or ()]
-        lists[sequence] = list(words)
+        """The input for other words in one sequence, as the view has them: its padding is not handed to ``encode``."""
+        given, shown = self.current.given or (), self.current.words or ()
+        lists = [list(own) for own in given]
+        lists[sequence] = without_padding(words, len(shown[sequence]) - len(given[sequence]))
         return self.retyped(lists[0] if self._flat else lists)
 
     def with_inputs(self, inputs: object, told: tuple[str, ...] = ("input set from Python",)) -> Written:
         """Another input with the words as they are."""
-        return Written(inputs, self.current.words, told)
+        return Written(inputs, self.current.words, told, self.current.given)
 
     def held(self, gesture: object) -> Written:
         """The input in force when a gesture began: what a drag moves, it moves from there."""
         if gesture is None or gesture != self._gesture:
             self._gesture, self._held = gesture, self.current
         return self._held
+
+
+def without_padding(words: Sequence[str], most: int) -> list[str]:
+    """The words without the last ``most`` of those that are empty.
+
+    Examples
+    --------
+    >>> without_padding(["not", "", "bad", "", ""], 2)
+    ['not', '', 'bad']
+    """
+    kept = list(words)
+    for place in [place for place, word in enumerate(words) if word == ""][::-1][:most]:
+        del kept[place]
+    return kept
 
 
 def fitted(written: Written, recording: Recording) -> Written:
@@ -102,12 +122,13 @@ def fitted(written: Written, recording: Recording) -> Written:
     if written.words is None:
         return written
     lengths = recording[recording.layers[0]].lengths.tolist()
-    padded = tuple((*words, *[""] * (steps - len(words))) for words, steps in zip(written.words, lengths, strict=False))
+    own = written.given or written.words
+    padded = tuple((*words, *[""] * (steps - len(words))) for words, steps in zip(own, lengths, strict=False))
     try:
         check_tokens(padded, recording)
     except ValueError:
         if written.told and written.told[0].startswith("input set"):
-            return replace(written, words=None)
+            return replace(written, words=None, given=None)
         raise
     return replace(written, words=padded)
 
@@ -144,12 +165,15 @@ def matched_steps(before: Sequence[str], after: Sequence[str]) -> Tensor:
 def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """What was retyped, in words: at most :data:`TOLD` lines, then a count."""
     lines = []
-    for old, new in zip(before, after, strict=False):
+    several = len(after) > 1
+    for sequence, (old, new) in enumerate(zip(before, after, strict=False)):
+        whose = f"sequence {sequence + 1}: " if several else ""
         for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
             was, now = " ".join(old[i:j]).strip(), " ".join(new[k:m]).strip()
             if kind == "equal" or not (was or now):
                 continue
-            lines.append(f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted")
+            what = f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted"
+            lines.append(whose + what)
     return tuple(lines) if len(lines) <= TOLD else (*lines[:TOLD], f"and {len(lines) - TOLD} more changes of words")
 
 

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnwidget.widgets.frame import channel_names
 from rnnwidget.widgets.input_edits import InputEdits, Written, plain
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.probe import Probe
@@ -41,8 +42,8 @@ class InputState(ViewState):
 
     @property
     def tokens(self) -> list[list[str]] | None:
-        """The words of the input in force; setting them needs ``encode``."""
-        words = self._writing.current.words
+        """The words of the input in force, without padding; setting them needs ``encode``."""
+        words = self._writing.current.given
         return None if words is None else [list(own) for own in words]
 
     @tokens.setter
@@ -94,5 +95,6 @@ class InputState(ViewState):
         if place is None:
             raise ValueError(NOT_FOUND)
         inputs = with_pulse(base.inputs, place, self.sequence, channel, start, stop, move, gain, read.size(0))
-        told = told_of_pulse(channel, start, min(stop, read.size(0)), move, gain)
-        return Written(inputs, base.words, (*base.told, told))
+        name = channel_names(read.size(-1))[channel]
+        told = told_of_pulse(name, start, min(stop, read.size(0)), move, gain)
+        return Written(inputs, base.words, (*base.told, told), base.given)

@@ -116,7 +116,8 @@ def with_pulse(
 ) -> object:
     """The input with the steps [start, stop) of one channel moved and scaled; everything else is shared with it.
 
-    ``steps`` is how many the sequence has: what reaches beyond them is cut off. ValueError where all of it does.
+    ``steps`` is how many the sequence has: what reaches beyond them is cut off. ValueError where all of it does, and
+    where there is nothing to move or to scale.
     """
     if start >= steps:
         raise ValueError(
@@ -126,7 +127,17 @@ def with_pulse(
     value = _at(inputs, place.path)
     own = place.read(value, sequence)
     assert own is not None
-    series = moved_pulse(own[:steps, channel].detach(), start, min(stop, steps), move, gain)
+    stop = min(stop, steps)
+    if start + move >= steps or stop + move <= 0:
+        raise ValueError(f"moved by {move}, the pulse would lie wholly beyond the {steps} steps of the sequence")
+    series = own[:steps, channel].detach()
+    if is_flat(series, start, stop) and (move or not bool(series[start:stop].any())):
+        why = "is the same as beside them" if move else "is 0"
+        raise ValueError(
+            f"at steps {start} to {stop - 1} the channel {why}, so there is nothing to {'move' if move else 'scale'}: "
+            "brush the steps of a pulse"
+        )
+    series = moved_pulse(series, start, stop, move, gain)
     return _replaced(inputs, place.path, place.written(value, sequence, channel, series))
 
 
@@ -135,8 +146,8 @@ def moved_pulse(
 ) -> Float[Tensor, " time"]:
     """A pulse lifted off what surrounds it, scaled by ``gain`` and put down ``move`` steps later.
 
-    What surrounds it is the mean of the values beside it, zero if the pulse is the whole series; it stays where the
-    pulse was. What falls off the ends is lost.
+    What surrounds it is the mean of the values beside it; it stays where the pulse was. It is zero if the pulse is the
+    whole series, or no other than what is beside it. What falls off the ends is lost.
 
     Examples
     --------
@@ -144,8 +155,8 @@ def moved_pulse(
     >>> moved_pulse(torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0]), 1, 3, move=2, gain=0.5)
     tensor([0.0000, 0.0000, 0.0000, 0.5000, 0.5000])
     """
-    beside = [series[place] for place in (start - 1, stop) if 0 <= place < series.numel()]
-    ground = torch.stack(beside).mean() if beside else series.new_zeros(())
+    beside = _beside(series, start, stop)
+    ground = beside.mean() if beside.numel() and not is_flat(series, start, stop) else series.new_zeros(())
     changed = series.clone()
     changed[start:stop] = ground
     pulse = ground + gain * (series[start:stop] - ground)
@@ -155,12 +166,22 @@ def moved_pulse(
     return changed
 
 
-def told_of_pulse(channel: int, start: int, stop: int, move: int, gain: float) -> str:
+def is_flat(series: Float[Tensor, " time"], start: int, stop: int) -> bool:
+    """Whether nothing at the steps [start, stop) stands out from the steps beside them."""
+    beside = _beside(series, start, stop)
+    return beside.numel() > 0 and bool((series[start:stop] == beside.mean()).all())
+
+
+def _beside(series: Float[Tensor, " time"], start: int, stop: int) -> Float[Tensor, " side"]:
+    return torch.cat([series[max(start - 1, 0) : start], series[stop : stop + 1]])
+
+
+def told_of_pulse(name: str, start: int, stop: int, move: int, gain: float) -> str:
     """One readable line."""
     when = f"step {start}" if stop - start == 1 else f"steps {start} to {stop - 1}"
     moved = f" moved by {'+' if move > 0 else '−'}{abs(move)}" if move else ""
     scaled = f" scaled by {gain:.2f}".replace("-", "−") if gain != 1 else ""
-    return f"input {channel}, {when},{moved}{' and' if moved and scaled else ''}{scaled}"
+    return f"{name}, {when},{moved}{' and' if moved and scaled else ''}{scaled}"
 
 
 def _values(inputs: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor | PackedSequence]]:

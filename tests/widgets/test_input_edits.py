@@ -60,6 +60,8 @@ def test_matched_steps_go_forward_and_equal_words_are_matched(before, after):
 def plain_pulse(series, start, stop, move, gain):
     beside = [series[place] for place in (start - 1, stop) if 0 <= place < len(series)]
     ground = sum(beside) / len(beside) if beside else 0.0
+    if all(value == ground for value in series[start:stop]):
+        ground = 0.0
     changed = [ground if start <= step < stop else value for step, value in enumerate(series)]
     for step in range(start, stop):
         if 0 <= step + move < len(series):
@@ -91,7 +93,7 @@ def test_a_retyped_word_is_a_run_on_the_new_input(texts):
     assert torch.equal(inspector.baseline_output, before)
     frame = frame_of(inspector)
     assert frame["tokens"] == changed[0]
-    assert frame["writing"]["told"] == ["“bad” → “good”"]
+    assert frame["writing"]["told"] == ["sequence 1: “bad” → “good”"]
     assert frame["writing"]["changed_steps"] == [1]
     assert frame["heatmap"]["before"] is not None
     assert frame["writing"]["reads"] == [f"number {NUMBERS[word]}" for word in changed[0]]
@@ -131,7 +133,7 @@ def test_a_word_can_be_removed(texts):
     model, inspector = texts
     ask(inspector, kind="words", words=["bad", "film"])
     torch.testing.assert_close(inspector.output, model(*encode([["bad", "film"], ["good", "film"]])))
-    assert frame_of(inspector)["writing"]["told"] == ["“not” removed"]
+    assert frame_of(inspector)["writing"]["told"] == ["sequence 1: “not” removed"]
     ask(inspector, kind="reset")
     assert frame_of(inspector)["tokens"] == ["not", "bad", "film"]
     assert frame_of(inspector)["heatmap"]["before"] is None
@@ -186,7 +188,47 @@ def test_padding_that_the_model_reads_has_an_empty_word(inspect):
     words = [["not", "bad", "film"], ["good", "film", "film"]]
     inspector = inspect(Dense(), inputs=dense(words), tokens=words, encode=dense)
     ask(inspector, kind="words", words=["not", "at", "all", "bad", "film"])
-    assert inspector.tokens == [["not", "at", "all", "bad", "film"], ["good", "film", "film", "", ""]]
+    assert inspector.tokens == [["not", "at", "all", "bad", "film"], ["good", "film", "film"]]
+    inspector.sequence = 1
+    assert frame_of(inspector)["tokens"] == ["good", "film", "film", "", ""]
+    ask(inspector, kind="words", words=["good", "bad", "film", "", ""])
+    assert inspector.tokens[1] == ["good", "bad", "film"]
+    ask(inspector, kind="words", words=["good", "bad", "film", "at", ""])
+    assert inspector.tokens[1] == ["good", "bad", "film", "at"]
+    inspector.sequence = 0
+    ask(inspector, kind="words", words=["not", "bad", "film"])
+    assert inspector.tokens == [["not", "bad", "film"], ["good", "bad", "film", "at"]]
+    inspector.tokens = inspector.tokens
+    assert inspector._page.score._status["message"] == ""
+
+
+def test_what_is_flat_is_scaled_as_it_is_and_cannot_be_moved(inspect):
+    x = torch.ones(12, 1, 2)
+    x[..., 1] = 0
+    inspector = inspect(nn.GRU(2, 4), inputs=x)
+    wish = {"kind": "pulse", "start": 3, "stop": 6}
+    ask(inspector, **wish, channel=0, move=0, gain=3.0, gesture="a")
+    assert inspector.inputs[:, 0, 0].tolist() == [1, 1, 1, 3, 3, 3, 1, 1, 1, 1, 1, 1]
+    kept = inspector.inputs
+    for channel, move, gain, why in ((0, -2, 1.0, "the channel is the same"), (1, 0, 2.0, "the channel is 0")):
+        ask(inspector, kind="pulse", start=8, stop=10, channel=channel, move=move, gain=gain, gesture=why)
+        assert why in inspector._page.score._status["message"]
+        assert inspector.inputs is kept
+    ask(inspector, **wish, channel=0, move=500, gain=1.0, gesture="b")
+    assert "wholly beyond the 12 steps" in inspector._page.score._status["message"]
+    ask(inspector, **wish, channel=0, move=0, gain=-1.0, gesture="c")
+    assert inspector.inputs[2:7, 0, 0].tolist() == [1, -1, -1, -1, 1]
+
+
+def test_a_changed_stimulus_has_the_one_before_beside_it(inspect):
+    x = torch.zeros(12, 1, 1)
+    x[3:5] = 1.0
+    inspector = inspect(nn.GRU(1, 4), inputs=x)
+    inspector.edits = [rw.shift("update_gate", 1.0)]
+    assert frame_of(inspector)["inputs"]["before"] is None
+    ask(inspector, kind="pulse", channel=0, start=3, stop=5, move=2, gain=2.0, gesture="a")
+    assert floats(frame_of(inspector)["inputs"]["data"]).nonzero()[0].tolist() == [5, 6]
+    assert floats(frame_of(inspector)["inputs"]["before"]).nonzero()[0].tolist() == [3, 4]
 
 
 def test_inputs_can_be_set_and_others_are_refused(inspect):
@@ -252,6 +294,10 @@ def test_a_pulse_of_a_packed_sequence_is_that_of_the_padded_one(lengths, channel
         with pytest.raises(ValueError, match="beyond the end of sequence"):
             with_pulse({"packed": packed}, place, *wish)
         return
+    if start + move >= steps or min(steps, start + 2) + move <= 0:
+        with pytest.raises(ValueError, match="wholly beyond"):
+            with_pulse({"packed": packed}, place, *wish)
+        return
     expected = x.clone()
     own = plain_pulse(x[sequence, :steps, channel].tolist(), start, min(steps, start + 2), move, gain)
     expected[sequence, :steps, channel] = torch.tensor(own)
@@ -300,7 +346,7 @@ def test_a_pulse_beyond_the_end_is_refused_and_one_that_reaches_over_it_is_cut(i
     assert inspector._page.score._status["message"] == ""
     padded = pad_packed_sequence(inspector.inputs, batch_first=True)[0][..., 0]
     assert padded.tolist() == [[0, 0, 3, 3, 0, 0, 0, 0, 0], [0] * 9]
-    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 2 to 3, scaled by 3.00"]
+    assert frame_of(inspector)["writing"]["told"] == ["input, steps 2 to 3, scaled by 3.00"]
 
 
 def test_a_stimulus_that_the_model_computes_is_not_editable_and_says_why(inspect):
