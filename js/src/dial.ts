@@ -29,6 +29,8 @@ export class Dial {
   gesture = uniqueId("gesture");
   kind: Kind;
   private value: number | null = null;
+  /** What is in force while another kind has been chosen and not been moved. */
+  private kept: Setting | null = null;
   private mean = Number.NaN;
   private wider: Partial<Record<Kind, Inherited>> = {};
   private answers = "";
@@ -63,10 +65,15 @@ export class Dial {
     this.box.addEventListener("input", () => {
       if (this.box.value !== "" && this.box.checkValidity()) this.move(Number(this.box.value));
     });
-    this.box.addEventListener("change", () => {
+    const settle = () => {
       this.settleBox();
       this.begin();
       hands.released(this);
+    };
+    this.box.addEventListener("change", settle);
+    // Chromium tells of no change where what was typed lies outside the range.
+    this.box.addEventListener("keydown", ({ key }) => {
+      if (key === "Enter") settle();
     });
     this.reset.addEventListener("click", () => {
       this.begin();
@@ -80,7 +87,7 @@ export class Dial {
 
   /** null while untouched. */
   get setting(): Setting | null {
-    return this.value === null ? null : { kind: this.kind, value: this.value };
+    return this.value === null ? this.kept : { kind: this.kind, value: this.value };
   }
 
   /** Whether a pointer or the focus is at it. */
@@ -91,8 +98,12 @@ export class Dial {
   /** Takes what Python says; an untouched dial keeps the kind that the person chose for it. */
   adopt(setting: Setting | null, wider: Partial<Record<Kind, Inherited>> = this.wider): void {
     this.wider = wider;
-    if (setting) this.kind = setting.kind;
-    this.value = setting?.value ?? null;
+    const same = setting?.kind === this.kept?.kind && setting?.value === this.kept?.value;
+    if (!this.kept || !same) {
+      this.kept = null;
+      if (setting) this.kind = setting.kind;
+      this.value = setting?.value ?? null;
+    }
     this.render();
   }
 
@@ -114,9 +125,12 @@ export class Dial {
     this.tell();
   }
 
+  /** What is in force where this dial acts and is not its own setting. */
   private get inherited(): string {
     const wider = this.wider[this.kind];
-    return wider ? `${this.shown(wider.value)} from ${wider.of}` : "";
+    const told = wider ? [`${this.shown(wider.value)} from ${wider.of}`] : [];
+    if (this.kept) told.unshift(`${this.kept.kind} ${this.shown(this.kept.value, this.kept.kind)} holds`);
+    return told.join(" · ");
   }
 
   private tell(): void {
@@ -157,17 +171,20 @@ export class Dial {
     this.hands.released(this);
   }
 
+  /** Changes nothing until the dial is moved: a look at another kind leaves the edit in force. */
   private changeKind(kind: Kind): void {
-    const touched = this.value !== null;
+    const { setting } = this;
     this.kind = kind;
-    this.value = null;
+    const back = setting?.kind === kind;
+    this.value = back ? setting.value : null;
+    this.kept = back ? null : setting;
     this.begin();
     this.render();
-    if (touched) this.hands.moved(this);
     this.hands.lookedAt(this);
   }
 
   private move(value: number | null): void {
+    this.kept = null;
     this.value = value === NEUTRAL[this.kind] ? null : value;
     this.render();
     this.hands.moved(this);
@@ -220,7 +237,7 @@ export class Dial {
     this.slider.style.setProperty("--rw-to", share(at));
     setAttribute(this.element, "data-touched", String(this.value !== null));
     setAttribute(this.element, "data-kind", this.kind);
-    this.reset.disabled = this.value === null;
+    this.reset.disabled = this.setting === null;
     this.showKinds();
   }
 
@@ -231,9 +248,9 @@ export class Dial {
     return [`× ${formatShort(scale[0])}`, `× ${formatShort(scale[1])}`];
   }
 
-  private shown(value: number): string {
-    if (this.kind === "shift") return formatSigned(value);
-    return this.kind === "scale" ? `× ${value.toFixed(2)}` : value.toFixed(2);
+  private shown(value: number, kind = this.kind): string {
+    if (kind === "shift") return formatSigned(value);
+    return kind === "scale" ? `× ${value.toFixed(2)}` : value.toFixed(2);
   }
 
   private showKinds(): void {

@@ -34,6 +34,7 @@ export class Lanes {
   private readonly live = make("div", { class: "rnnwidget-live", "aria-live": "polite" });
   private readonly brush: Brush;
   private readonly heatmap: HeatmapLane;
+  private readonly stimuli: StimulusLane;
   private readonly lanes: Lane[];
   private readonly answers: AnswerLane;
   private readonly room = new Room(this.axis.field);
@@ -52,10 +53,11 @@ export class Lanes {
     const run = () => readout.run();
     this.brush = new Brush(link);
     this.heatmap = new HeatmapLane(cursor, run, () => link.get("units"));
+    this.stimuli = new StimulusLane(cursor, link);
     this.lanes = [
       this.axis,
       tokens,
-      new StimulusLane(cursor, link),
+      this.stimuli,
       new LegendLane(link, run),
       this.heatmap,
       readout,
@@ -114,6 +116,10 @@ export class Lanes {
     const before = frame.answer?.edited === false;
     if (this.answered.still(wire, own, before, frame.steps, scale.width, theme, devicePixelRatio)) return;
     this.answers.paint({ wire, number, before, steps: frame.steps, scale, theme });
+  }
+
+  stand(still: boolean): void {
+    this.stimuli.stand(still);
   }
 
   clearSelection(): void {

@@ -30,6 +30,8 @@ export interface Moves {
 export type Request =
   | Moves
   | { serial: number; clear: true }
+  /** Takes one edit back, by its place in the list and its line there. */
+  | { serial: number; drop: number; line: string }
   | { serial: number; position: number }
   | { serial: number; inputs: InputWish };
 

@@ -1,6 +1,6 @@
 import { CodeButton } from "./code";
 import { Dial, type Hands, meanOf } from "./dial";
-import { make } from "./dom";
+import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
 import { HistoryButtons } from "./history";
 import type { Dials, Link, Track } from "./link";
@@ -18,6 +18,8 @@ export class GatePanel implements Hands {
   private readonly rows = make("div", { class: "rnnwidget-dials" });
   private readonly edits = make("ul", { class: "rnnwidget-edits", "aria-label": "edits in force" });
   private readonly clear = make("button", { type: "button", class: "rnnwidget-clear" }, "reset all");
+  /** Said aloud by the header, which may be out of sight from here. */
+  private readonly activity = make("span", { class: "rnnwidget-activity", "aria-hidden": "true" });
   private dials: Dial[] = [];
   private gates = "";
   private lines = "";
@@ -40,7 +42,7 @@ export class GatePanel implements Hands {
     this.history = new HistoryButtons(link);
     this.chips = new ScopeChips(link);
     const tools = make("span", { class: "rnnwidget-tools" });
-    tools.append(this.history.element, this.clear, new CodeButton(link).element);
+    tools.append(this.history.element, this.clear, new CodeButton(link).element, this.activity);
     const title = make("span", { class: "rnnwidget-title" }, "probe");
     const head = make("div", { class: "rnnwidget-panel-head" }, title, this.chips.element, tools);
     this.element = make("section", { class: "rnnwidget-panel", "aria-label": "gate panel" });
@@ -76,10 +78,9 @@ export class GatePanel implements Hands {
       dial.restAt(meanOf(trace?.before ?? trace?.after));
     }
     this.showScope();
-    const lines = frame.edits.length > 0 ? frame.edits : ["no edits: the model runs as it is"];
-    if (JSON.stringify(lines) !== this.lines)
-      this.edits.replaceChildren(...lines.map((line) => make("li", {}, line)));
-    this.lines = JSON.stringify(lines);
+    const lines = JSON.stringify(frame.edits);
+    if (lines !== this.lines) this.list(frame.edits);
+    this.lines = lines;
     this.edits.dataset.edited = String(frame.edits.length > 0);
     this.clear.disabled = frame.edits.length === 0;
     this.sync();
@@ -87,6 +88,10 @@ export class GatePanel implements Hands {
     if (frame.version !== this.version) this.begin();
     this.version = frame.version;
     this.settle();
+  }
+
+  tell(activity: string): void {
+    setText(this.activity, activity);
   }
 
   moved(dial: Dial): void {
@@ -108,6 +113,19 @@ export class GatePanel implements Hands {
     this.gates = gates;
     this.dials = (this.frame?.panel ?? []).map((gate) => new Dial({ ...gate }, this));
     this.rows.replaceChildren(...this.dials.map(({ element }) => element));
+  }
+
+  private list(lines: string[]): void {
+    const none = make("li", {}, "no edits: the model runs as it is");
+    const items = lines.map((line, place) => {
+      const drop = make("button", { type: "button", "aria-label": `remove: ${line}`, title: "remove" }, "✕");
+      drop.addEventListener("click", () => {
+        this.link.request({ drop: place, line });
+        this.remember(this.dials.map(({ gate }) => gate.site));
+      });
+      return make("li", {}, line, drop);
+    });
+    this.edits.replaceChildren(...(items.length > 0 ? items : [none]));
   }
 
   private showScope(): void {

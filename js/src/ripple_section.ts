@@ -28,6 +28,11 @@ export class RippleSection {
     this.element.append(line);
   }
 
+  /** Nobody is there to make one, or another. */
+  stand(still: boolean): void {
+    this.button.disabled = still;
+  }
+
   /** False while there is no room to paint in. */
   paint(frame: FilledFrame, ground: Ground): boolean {
     const open = this.link.get("ripple") !== "";

@@ -181,6 +181,7 @@ export class Score {
     setText(this.status, this.complaint || message || "");
     this.panel.element.inert = closed;
     this.header.element.inert = closed;
+    for (const part of [this.text, this.lanes, this.ripple]) part.stand(closed);
     this.tellActivity();
   }
 
@@ -195,13 +196,12 @@ export class Score {
     const closed = this.root.dataset.state === "closed";
     const before = this.root.dataset.before === "true";
     const lost = this.alive ? "closed" : "the kernel is gone: a still picture";
-    this.header.tell(
-      closed
-        ? lost
-        : before
-          ? "before the edits"
-          : ACTIVITY[this.waitingFor] || (failed ? "⚠ see the message below" : ""),
-    );
+    const activity = closed
+      ? lost
+      : before
+        ? "before the edits"
+        : ACTIVITY[this.waitingFor] || (failed ? "⚠ see the message below" : "");
+    for (const part of [this.header, this.panel]) part.tell(activity);
   }
 
   private onKey(event: KeyboardEvent): void {

@@ -46,6 +46,11 @@ export class StimulusLane implements Lane {
     cursor.listen(() => this.write());
   }
 
+  /** Nobody is there to move a pulse. */
+  stand(still: boolean): void {
+    for (const part of [this.zones, this.margin, this.foot]) part.inert = still;
+  }
+
   paint({ frame, scale, theme }: Sheet): void {
     const { inputs } = frame;
     this.inputs = inputs;

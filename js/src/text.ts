@@ -38,6 +38,7 @@ export class RunningText {
   private marked: HTMLElement | null = null;
   private frame: FilledFrame | null = null;
   private editor: { element: HTMLElement; step: number } | null = null;
+  private still = false;
 
   constructor(
     private readonly cursor: Cursor,
@@ -78,8 +79,17 @@ export class RunningText {
     this.mark(false);
   }
 
+  /** Nobody is there to read other words with. */
+  stand(still: boolean): void {
+    if (this.still === still) return;
+    this.still = still;
+    this.reset.disabled = still;
+    if (still) this.closeEditor(false);
+    if (this.frame) this.describe(this.frame);
+  }
+
   private get editable(): boolean {
-    return this.frame?.writing?.words === "";
+    return !this.still && this.frame?.writing?.words === "";
   }
 
   private describe(frame: FilledFrame): void {
@@ -146,8 +156,9 @@ export class RunningText {
       insert: () => this.closeEditor(true),
       cancel: () => this.closeEditor(true),
     });
-    this.editor = { element, step: -1 };
-    this.words[step]?.after(" ", element);
+    const apart = make("span", {}, " ", element);
+    this.editor = { element: apart, step: -1 };
+    this.words[step]?.after(apart);
     element.querySelector("input")!.focus();
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { userEvent } from "vitest/browser";
+import type { Dials } from "../src/link";
 import { lstmFrame } from "./fixture";
 import { type Mounted, mount, nextFrame, point } from "./mount";
 
@@ -126,7 +127,80 @@ describe("an untouched dial", () => {
   });
 });
 
+describe("another kind", () => {
+  const choose = (view: Mounted, from: string, kind: string) =>
+    dial(view, from).querySelector<HTMLButtonElement>(`button[value=${kind}]`)!.click();
+
+  it("can be looked at while the edit holds, and takes its place once it is moved", async () => {
+    const view = await mount({
+      _frame: lstmFrame({ edited: true }),
+      dials: { forget_gate: { kind: "shift", value: 4.2 } },
+    });
+    choose(view, "forget gate shift", "clamp");
+    await nextFrame();
+    expect(view.model.requests()).toEqual([]);
+    expect(dial(view, "forget gate clamp").textContent).toContain("shift +4.2 holds");
+    drag(slider(view, "input gate shift"), 1);
+    await nextFrame();
+    const held: Dials = { forget_gate: { kind: "shift", value: 4.2 } };
+    expect(view.model.requests().at(-1)).toMatchObject({ dials: held });
+    view.model.receive({ dials: { ...held, input_gate: { kind: "shift", value: 1 } } });
+    expect(dial(view, "forget gate clamp").textContent).toContain("shift +4.2 holds");
+    drag(slider(view, "forget gate clamp"), 0.9);
+    await nextFrame();
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { forget_gate: { kind: "clamp", value: 0.9 } },
+    });
+  });
+
+  it("gives way to the edit's own when that is chosen again, and can be reset from anywhere", async () => {
+    const view = await mount({
+      _frame: lstmFrame({ edited: true }),
+      dials: { forget_gate: { kind: "shift", value: 4.2 } },
+    });
+    choose(view, "forget gate shift", "scale");
+    choose(view, "forget gate scale", "shift");
+    expect(slider(view, "forget gate shift").value).toBe("4.2");
+    choose(view, "forget gate shift", "scale");
+    const reset = view.find<HTMLButtonElement>('[aria-label="reset forget gate"]');
+    expect(reset.disabled).toBe(false);
+    reset.click();
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ dials: {} });
+    expect(reset.disabled).toBe(true);
+  });
+});
+
+describe("a number beyond the range", () => {
+  it("is taken to the end of it by Enter", async () => {
+    const view = await mount();
+    const box = view.find<HTMLInputElement>('[aria-label="forget gate value"]');
+    box.focus();
+    await userEvent.fill(box, "99");
+    await userEvent.keyboard("{Enter}");
+    expect(box.value).toBe("6");
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      dials: { forget_gate: { kind: "shift", value: 6 } },
+    });
+  });
+});
+
 describe("resetting", () => {
+  it("one line of the list takes that edit back, wherever it acts", async () => {
+    const edits = [
+      "forget gate shifted by +1.50 · all units · lstm.l0",
+      "candidate scaled by 2.00 · all units",
+    ];
+    const view = await mount({ _frame: lstmFrame({ edited: true }, { edits }) });
+    const items = [...view.find(".rnnwidget-edits").querySelectorAll("li")];
+    expect(items.map(({ firstChild }) => firstChild!.textContent)).toEqual(edits);
+    view.find<HTMLButtonElement>(`[aria-label="remove: ${edits[1]}"]`).click();
+    await nextFrame();
+    expect(view.model.requests()).toEqual([{ serial: 1, drop: 1, line: edits[1] }]);
+  });
+
   it("a touched gate takes its edit away, all takes all away", async () => {
     const edited = lstmFrame({ edited: true });
     const view = await mount({ _frame: edited, dials: { forget_gate: { kind: "shift", value: 1.5 } } });

@@ -55,6 +55,27 @@ describe("the words", () => {
     expect(find('.rnnwidget-text [data-step="3"]').hidden).toBe(false);
   });
 
+  it("are as they were after an insertion that was given up", async () => {
+    const { find } = await text();
+    const line = find(".rnnwidget-text");
+    const told = line.textContent;
+    find('.rnnwidget-text [data-step="3"]').click();
+    find<HTMLButtonElement>('[aria-label="insert a word after it"]').click();
+    key(find(".rnnwidget-word-editor input"), "Escape");
+    expect(line.textContent).toBe(told);
+  });
+
+  it("cannot be retyped once nobody is there to read them", async () => {
+    const { find, root, model, element } = await text();
+    element.classList.add("jupyter-widgets-disconnected");
+    model.announce("comm_live_update");
+    const line = find(".rnnwidget-text");
+    await expect.poll(() => line.dataset.editable).toBe("false");
+    find('.rnnwidget-text [data-step="3"]').click();
+    expect(root.querySelector(".rnnwidget-word-editor")).toBe(null);
+    expect(find<HTMLButtonElement>(".rnnwidget-ripple-line button").disabled).toBe(true);
+  });
+
   it("are removed by Delete and inserted by +, from the keyboard alone", async () => {
     const { find, model } = await text();
     const line = find(".rnnwidget-text");

@@ -37,9 +37,9 @@ def code_of(edits: Sequence[Edit], name_of: NameOf = lambda _: "recording") -> s
     return "[\n" + "".join(f"    {call},\n" for call in calls) + "]"
 
 
-def assignment(edits: Sequence[Edit], name_of: NameOf = lambda _: "recording") -> str:
-    """The statement that puts ``edits`` in force in an inspector."""
-    text = f"inspector.edits = {code_of(edits, name_of)}"
+def assignment(edits: Sequence[Edit], name_of: NameOf = lambda _: "recording", before: Sequence[str] = ()) -> str:
+    """The statement that puts ``edits`` in force in an inspector, after those ``before`` it."""
+    text = "\n".join((*before, f"inspector.edits = {code_of(edits, name_of)}"))
     return f"import torch\n\n{text}" if "torch." in text else text
 
 

@@ -35,6 +35,12 @@ def describe(edit: Edit) -> str:
     return " · ".join(parts)
 
 
+def without(edits: Sequence[Edit], place: int, line: str) -> list[Edit]:
+    """The edits without the one at a place of their list, if that is still the one that ``line`` describes."""
+    found = place < len(edits) and describe(edits[place]) == line
+    return [*edits[:place], *edits[place + 1 :]] if found else list(edits)
+
+
 def _value(edit: Edit) -> str:
     if edit.number is None:
         return {"lesion": "the mean", "patch": "a recording"}.get(edit.operation, "a tensor")

@@ -14,6 +14,7 @@ from torch import Tensor
 # Okabe & Ito's palette, legible to colour-blind readers on light and dark grounds.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 TICKS = {"font-size": "11px"}
+TICKS_AT_MOST = 10
 
 
 class GradientFigure:
@@ -22,7 +23,9 @@ class GradientFigure:
     def __init__(self) -> None:
         self._scales = {"x": bqplot.LinearScale(), "y": bqplot.LogScale()}
         self._lines = bqplot.Lines(x=[], y=[], scales=self._scales, colors=list(PALETTE), stroke_width=1.6)
-        self._positions = bqplot.Axis(scale=self._scales["x"], grid_lines="none", num_ticks=8, tick_style=TICKS)
+        self._positions = bqplot.Axis(
+            scale=self._scales["x"], grid_lines="none", tick_format="d", tick_style=TICKS, label="input position"
+        )
         self._norms = bqplot.Axis(
             scale=self._scales["y"],
             side="left",
@@ -33,8 +36,8 @@ class GradientFigure:
         self._plot = bqplot.Figure(
             marks=[self._lines],
             axes=[self._positions, self._norms],
-            fig_margin={"top": 8, "bottom": 26, "left": 60, "right": 16},
-            layout={"width": "100%", "height": "180px", "min_width": "0"},
+            fig_margin={"top": 14, "bottom": 40, "left": 60, "right": 16},
+            layout={"width": "100%", "height": "200px", "min_width": "0"},
             animation_duration=0,
         )
         self._names = ipywidgets.HTML()
@@ -62,6 +65,9 @@ class GradientFigure:
         stride = -(-len(decades) // 6)
         self._scales["y"].min, self._scales["y"].max = 10.0 ** decades[0], 10.0 ** decades[-1]
         self._norms.tick_values = [10.0**decade for decade in decades[::stride]]
+        self._positions.tick_values = np.arange(0, values.shape[1], _stride(values.shape[1], TICKS_AT_MOST))
+        if values.shape[1] == 1:
+            values = np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan)  # bqplot squeezes a lone point away
         with self._lines.hold_sync():
             self._lines.x = np.arange(values.shape[1])
             self._lines.y = values
@@ -72,6 +78,12 @@ class GradientFigure:
         parts = (*plot.axes, *plot.marks, *self._scales.values(), plot.layout, plot, self._names, self.figure)
         for widget in parts:
             widget.close()
+
+
+def _stride(steps: int, most: int) -> int:
+    """The least of 1, 2, 5, 10, 20, … with which there are so many ticks at most."""
+    strides = (int(f"{factor}{'0' * power}") for power in range(20) for factor in (1, 2, 5))
+    return next(stride for stride in strides if stride * most >= steps)
 
 
 def _names(lines: Mapping[str, np.ndarray]) -> str:

@@ -26,13 +26,14 @@ class Written:
     """An input, its words where there are any, and what of it was changed, a line each.
 
     ``words`` has one for every step that the model read, ``""`` where it read padding; ``given`` are the words that
-    the input was made of.
+    the input was made of. ``code`` are the statements that make it of the first input.
     """
 
     inputs: object
     words: Words | None
     told: tuple[str, ...] = ()
     given: Words | None = None
+    code: tuple[str, ...] = ()
 
 
 class InputEdits:
@@ -80,18 +81,21 @@ class InputEdits:
         except Exception as error:
             raise ValueError(f"encode failed on the words: {type(error).__name__}: {error}") from error
         words = tuple(map(tuple, lists))
-        return Written(inputs, words, told_of_words(self.original.words or (), words), words)
+        told, code = told_of_words(self.original.words or (), words), code_of_words(self.original.given or (), words)
+        return Written(inputs, words, told, words, code)
 
-    def with_words(self, sequence: int, words: Sequence[str]) -> Written:
-        """The input for other words in one sequence, as the view has them: its padding is not handed to ``encode``."""
+    def with_words(self, sequence: int, words: Sequence[str], *, padded: bool = True) -> Written:
+        """The input for other words in one sequence; ``padded`` as the view has them, which ``encode`` is not given."""
         given, shown = self.current.given or (), self.current.words or ()
         lists = [list(own) for own in given]
-        lists[sequence] = without_padding(words, len(shown[sequence]) - len(given[sequence]))
+        padding = len(shown[sequence]) - len(given[sequence]) if padded else 0
+        lists[sequence] = without_padding(words, padding)
         return self.retyped(lists[0] if self._flat else lists)
 
     def with_inputs(self, inputs: object, told: tuple[str, ...] = ("input set from Python",)) -> Written:
         """Another input with the words as they are."""
-        return Written(inputs, self.current.words, told, self.current.given)
+        code = ("# inspector.inputs was set to a tensor that is not written here",)
+        return Written(inputs, self.current.words, told, self.current.given, code)
 
     def held(self, gesture: object) -> Written:
         """The input in force when a gesture began: what a drag moves, it moves from there."""
@@ -175,6 +179,15 @@ def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]
             what = f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted"
             lines.append(whose + what)
     return tuple(lines) if len(lines) <= TOLD else (*lines[:TOLD], f"and {len(lines) - TOLD} more changes of words")
+
+
+def code_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The statements that make other words of the first ones."""
+    return tuple(
+        f"inspector.retype({list(new)!r}, sequence={place})"
+        for place, (old, new) in enumerate(zip(before, after, strict=True))
+        if list(old) != list(new)
+    )
 
 
 def plain(inputs: object) -> object:

@@ -16,6 +16,8 @@ from rnnwidget.widgets.view_state import ViewState
 from rnnwidget.widgets.wire import Frame
 from rnnwidget.widgets.writing_frame import writing_frame
 
+NO_INPUT = "there is no input yet: call the model once, or give the inspector inputs="
+
 
 class InputState(ViewState):
     """Words and stimuli that can be changed: the picture then compares the first input, unedited, with the new one."""
@@ -54,10 +56,41 @@ class InputState(ViewState):
         """Go back to the input that the picture began with."""
         self._write(self._writing.original)
 
+    def retype(self, words: Sequence[str], sequence: int | None = None) -> None:
+        """Other words in one sequence, by default the one on show; needs ``encode``.
+
+        Examples
+        --------
+        >>> inspector.retype(["not", "a", "good", "film"], sequence=0)  # doctest: +SKIP
+        """
+        own = self.sequence if sequence is None else sequence
+        count = len(self._writing.current.given or ())
+        if not 0 <= own < count:
+            raise IndexError(f"there is no sequence {own}: the tokens hold {count}, numbered from 0")
+        self._write(self._writing.with_words(own, list(words), padded=False))
+
+    def move_pulse(
+        self, channel: int, start: int, stop: int, by: int = 0, times: float = 1.0, sequence: int | None = None
+    ) -> None:
+        """Move the steps [start, stop) of a stimulus channel ``by`` steps and scale them, over what is beside them.
+
+        Raises
+        ------
+        ValueError
+            The layer reads no such channel as it is given, or there is nothing to move or to scale.
+
+        Examples
+        --------
+        >>> inspector.move_pulse(0, 20, 30, by=5, times=2.0)  # doctest: +SKIP
+        """
+        wish = {"channel": channel, "start": start, "stop": stop, "move": by, "gain": times}
+        own = self.sequence if sequence is None else sequence
+        self._write(self._with_pulse(self._writing.current, own, wish))
+
     def _write(self, written: Written) -> None:
         with self._lock:
             if self._picture is None:
-                raise RuntimeError("there is no input yet: call the model once, or give the inspector inputs=")
+                raise RuntimeError(NO_INPUT)
             if written is self._writing.current:
                 return
             self._picture, self._writing.current = self._probe.rewrite(self._writing.original, written, self.edits)
@@ -83,18 +116,25 @@ class InputState(ViewState):
         if wish["kind"] == "words":
             return writing.with_words(self.sequence, wish["words"])
         base = writing.held(wish["gesture"])
-        move, gain = int(wish["move"]), float(wish["gain"])
+        still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
+        return base if still else self._with_pulse(base, self.sequence, wish)
+
+    def _with_pulse(self, base: Written, sequence: int, wish: Mapping[str, Any]) -> Written:
+        picture, move, gain = self._picture, int(wish["move"]), float(wish["gain"])
         channel, start, stop = int(wish["channel"]), int(wish["start"]), int(wish["stop"])
-        if (move, gain) == (0, 1.0):
-            return base
-        picture = self._picture
-        assert picture is not None
+        if picture is None:
+            raise RuntimeError(NO_INPUT)
+        if not 0 <= sequence < picture.batch:
+            raise IndexError(f"there is no sequence {sequence}: the input holds {picture.batch}, numbered from 0")
         first = next(module.layers[0].name for module in self._modules if self._layers[self.layer] in module.layers)
-        read = picture.recording[first].inputs[: picture.steps(first, self.sequence), self.sequence]
-        place = stimulus_place(writing.current.inputs, read, self.sequence)
+        read = picture.recording[first].inputs[: picture.steps(first, sequence), sequence]
+        place = stimulus_place(self._writing.current.inputs, read, sequence)
         if place is None:
             raise ValueError(NOT_FOUND)
-        inputs = with_pulse(base.inputs, place, self.sequence, channel, start, stop, move, gain, read.size(0))
-        name = channel_names(read.size(-1))[channel]
-        told = told_of_pulse(name, start, min(stop, read.size(0)), move, gain)
-        return Written(inputs, base.words, (*base.told, told), base.given)
+        names = channel_names(read.size(-1))
+        if not 0 <= channel < len(names):
+            raise IndexError(f"there is no channel {channel}: the layer reads {len(names)}, numbered from 0")
+        inputs = with_pulse(base.inputs, place, sequence, channel, start, stop, move, gain, read.size(0))
+        told = told_of_pulse(names[channel], start, min(stop, read.size(0)), move, gain)
+        code = f"inspector.move_pulse({channel}, {start}, {stop}, by={move}, times={gain!r}, sequence={sequence})"
+        return Written(inputs, base.words, (*base.told, told), base.given, (*base.code, code))

@@ -9,6 +9,7 @@ from typing import Any
 from rnnwidget.editing import Edit
 from rnnwidget.widgets.change_views import ChangeViews
 from rnnwidget.widgets.code import assignment
+from rnnwidget.widgets.described import without
 from rnnwidget.widgets.dial_tracks import DialTracks
 from rnnwidget.widgets.dials import with_dials
 from rnnwidget.widgets.input_state import InputState
@@ -36,12 +37,15 @@ class Steering(InputState):
 
     @property
     def code(self) -> str:
-        """The line of Python that puts the edits in force.
+        """The lines of Python that put the edits in force, and make the input what it is where it was changed.
 
         A recording that an edit takes its values from is called ``recording``, unless it is the inspector's own.
         """
-        own = self._probe.unedited
-        return assignment(self.edits, lambda known: "inspector.baseline_recording" if known in own else "recording")
+        own, written = self._probe.unedited, self._writing.current.code
+        lines = ("inspector.reset_inputs()", *written) if written else ()
+        return assignment(
+            self.edits, lambda known: "inspector.baseline_recording" if known in own else "recording", before=lines
+        )
 
     def undo(self) -> None:
         """Take the last edit back: a whole drag, or what was set from Python."""
@@ -76,6 +80,8 @@ class Steering(InputState):
         with self._panel.moving(request.get("gesture", wish.get("gesture"))):
             if wish:
                 self._write(self._asked_input(wish))
+            elif "drop" in request:
+                self._put(without(self.edits, int(request["drop"]), request["line"]))
             else:
                 self._put(with_dials(self.edits, request))
 

@@ -35,3 +35,9 @@ def test_without_a_point_the_names_remain_and_the_plot_goes(figure, value, told)
 def test_without_norms_there_is_nothing_to_show(figure):
     assert not figure.show({})
     assert not figure.show({"0→": torch.empty(0)})
+
+
+@pytest.mark.parametrize(("steps", "ticks"), [(1, [0]), (11, [0, 2, 4, 6, 8, 10]), (120, list(range(0, 120, 20)))])
+def test_ticks_are_at_whole_positions(figure, steps, ticks):
+    figure.show({"0→": torch.ones(steps)})
+    assert figure._positions.tick_values.tolist() == ticks

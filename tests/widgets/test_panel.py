@@ -197,6 +197,57 @@ def test_the_code_puts_the_same_edits_in_force(inspector):
     assert inspector.edits[2] == edits[2]
 
 
+def test_one_edit_is_taken_back_by_its_line(inspector):
+    edits = [rw.shift("f", 1.0, layer="lstm.l0", steps=slice(1, 3)), rw.nudge("c", 0.5), rw.lesion([1])]
+    inspector.edits = edits
+    lines = score_of(inspector)._frame["edits"]
+    ask(inspector, 1, drop=1, line="something else")
+    assert inspector.edits == edits
+    ask(inspector, 2, drop=1, line=lines[1])
+    assert inspector.edits == [edits[0], edits[2]]
+    inspector.undo()
+    assert inspector.edits == edits
+
+
+def test_the_code_makes_the_changed_words_too(inspect):
+    numbers = {"not": 1, "bad": 2, "it's": 3, "good": 4}
+
+    def encode(lists):
+        longest = max(map(len, lists))
+        rows = [[numbers[word] for word in words] + [0] * (longest - len(words)) for words in lists]
+        return torch.tensor(rows), torch.tensor([len(words) for words in lists])
+
+    torch.manual_seed(0)
+    model, words = classifier_and_batch()[0], [["not", "bad"], ["good"]]
+    first, second = (inspect(model, inputs=encode(words), tokens=words, encode=encode) for _ in range(2))
+    assert "retype" not in first.code
+    first.retype(["not", "it's", "good"])
+    first.retype(["bad", "bad", "bad"], sequence=1)
+    first.edits = [rw.shift("f", 1.0)]
+    exec(first.code, {"rw": rw, "inspector": second})  # noqa: S102 - our own text
+    assert second.tokens == first.tokens == [["not", "it's", "good"], ["bad", "bad", "bad"]]
+    assert torch.equal(second.output, first.output)
+    with pytest.raises(IndexError, match="no sequence 2: the tokens hold 2"):
+        first.retype(["bad"], sequence=2)
+
+
+def test_the_code_makes_the_changed_pulses_too(inspect):
+    torch.manual_seed(0)
+    model, x = nn.GRU(2, 4), torch.randn(12, 2, 2)
+    first, second = (inspect(model, inputs=x) for _ in range(2))
+    first.sequence = 1
+    first.move_pulse(0, 3, 5, by=2)
+    first.move_pulse(1, 0, 4, times=-1.5, sequence=0)
+    first.edits = [rw.shift("z", 1.0)]
+    exec(first.code, {"rw": rw, "inspector": second})  # noqa: S102 - our own text
+    assert torch.equal(second.inputs, first.inputs)
+    assert not torch.equal(second.inputs, x)
+    assert torch.equal(second.output[0], first.output[0])
+    for wish, why in (((5, 3, 5), "no channel 5"), ((0, 3, 5, 1, 1.0, 9), "no sequence 9")):
+        with pytest.raises(IndexError, match=why):
+            first.move_pulse(*wish)
+
+
 def test_a_layer_of_one_family_has_its_own_ranges(inspect):
     inspector = inspect(nn.RNN(3, 4, nonlinearity="relu"), inputs=torch.randn(5, 1, 3))
     knob = inspector._panel.knob("hidden", "clamp", ())
