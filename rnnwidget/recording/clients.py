@@ -50,7 +50,8 @@ class SeenCall(NamedTuple):
     """One recurrent call as it happened. ``trace`` is there if it ran layer by layer.
 
     ``handed`` are the very tensors that the user gets: the output, or None where there is none beside the states, and
-    the final states. ``autocast`` is the precision that the call ran in where it is not its tensors' own.
+    the final states; ``beside`` is what else a registered module gives, such as a readout. ``autocast`` is the
+    precision that the call ran in where it is not its tensors' own.
     """
 
     module: RecurrentModule
@@ -62,6 +63,7 @@ class SeenCall(NamedTuple):
     grad_enabled: bool
     autocast: torch.dtype | None
     inference: bool
+    beside: tuple[Tensor, ...] = ()
 
     @property
     def mixes_halves(self) -> bool:
@@ -175,13 +177,14 @@ class Parties:
         handed: tuple[Tensor | None, ...],
         edits: tuple[LayerEdits, ...],
         trace: StackTrace | None,
+        beside: tuple[Tensor, ...] = (),
     ) -> None:
         """Tell recorders what happened."""
         for module, recorder in self.recorders:
             named = {layer.name: own for layer, own in zip(module.layers, edits, strict=True) if own.edits}
             precision = autocast_of(call.input.device.type)
             modes = torch.is_grad_enabled(), precision, torch.is_inference_mode_enabled()
-            recorder.receive(SeenCall(module, call, result, handed, named, trace, *modes))
+            recorder.receive(SeenCall(module, call, result, handed, named, trace, *modes, beside))
 
     def refuse(self, error: Exception) -> None:
         """Tell everybody that the call cannot be read."""

@@ -18,6 +18,7 @@ from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import Arrivals
 from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.own_modules import gradient_through_readout
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.stretches import Stretch, stretches
@@ -109,7 +110,10 @@ def _stack_gradients(recorded: RecordedCall, after: RecordedCall | None, scale: 
     onward = [] if after is None or after.tap is None else after.tap.left
     recurrent = [None if gradient is None else gradient / scale for gradient in onward]
     top = recorded.output
-    arriving = layout.to_time_first(torch.zeros_like(top) if output is None else output.reshape(top.shape))
+    received = torch.zeros_like(top) if output is None else output.reshape(top.shape)
+    if any(gradient is not None for gradient in recorded.tap.arrived_beside):
+        received = received + _through_readout(recorded, scale)
+    arriving = layout.to_time_first(received)
     gradients: dict[str, LayerGradient] = {}
     for index in range(len(recorded.call.weights) - 1, -1, -1):
         below: Tensor | None = None
@@ -124,6 +128,18 @@ def _stack_gradients(recorded: RecordedCall, after: RecordedCall | None, scale: 
             noise = noises[index - 1]
             arriving = below if noise is None else below * layout.to_time_first(noise)
     return {layer.name: gradients[layer.name] for layer in recorded.module.layers}
+
+
+def _through_readout(recorded: RecordedCall, scale: float) -> Tensor:
+    """What arrives at the hidden states of a registered module by what it returns beside them."""
+    tap, registration, module = recorded.tap, recorded.module.registration, recorded.call.weights[0][0]
+    assert tap is not None
+    assert registration is not None
+    assert isinstance(module, nn.Module)
+    hidden = recorded.output if tap.shape is None else recorded.output.reshape(tap.shape)
+    arrived = [None if gradient is None else gradient / scale for gradient in tap.arrived_beside]
+    with torch.autocast(hidden.device.type, recorded.autocast, enabled=recorded.autocast is not None):
+        return gradient_through_readout(registration, module, hidden, arrived).reshape(recorded.output.shape)
 
 
 def _row(final: Tensor | None, row: int, recorded: RecordedCall, *, ordered: bool) -> Tensor | None:

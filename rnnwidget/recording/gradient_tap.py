@@ -12,18 +12,27 @@ from torch.utils.hooks import RemovableHandle
 class GradientTap:
     """Sums ∂L/∂output, ∂L/∂h_n and ∂L/∂c_n over every backward that runs while it is open.
 
-    ``left`` is what went back through the states that the call was given, where those came from the call before.
+    ``left`` is what went back through the states that the call was given, where those came from the call before;
+    ``arrived_beside`` is what came in at the tensors that a registered module gives ``beside`` its states. ``shape`` is
+    that of the output as the user has it, None where there is none beside the states.
     """
 
     def __init__(
-        self, name: str, handed: Sequence[Tensor | None], given: Sequence[Tensor], *, start_graph: bool
+        self,
+        name: str,
+        handed: Sequence[Tensor | None],
+        given: Sequence[Tensor],
+        beside: Sequence[Tensor] = (),
+        *,
+        start_graph: bool,
     ) -> None:
         if not torch.is_grad_enabled():
             raise RuntimeError(
                 f"record(gradients=True) saw {name} run without gradients: the call was made under torch.no_grad() or "
                 "torch.inference_mode(). Call the model with gradients enabled"
             )
-        tensors = [tensor for tensor in handed if tensor is not None]
+        others = [tensor for tensor in beside if tensor.is_floating_point()]
+        tensors = [*(tensor for tensor in handed if tensor is not None), *others]
         if start_graph:
             for tensor in tensors:
                 if not tensor.requires_grad:
@@ -36,9 +45,12 @@ class GradientTap:
         self.tapped: tuple[Tensor, ...] = tuple(tensors)
         self.arrived: list[Tensor | None] = [None] * len(handed)
         self.left: list[Tensor | None] = [None] * len(given)
+        self.arrived_beside: list[Tensor | None] = [None] * len(beside)
+        self.shape = None if handed[0] is None else handed[0].shape
         self._handles: list[RemovableHandle] = [
             *self._listen(handed, self.arrived),
             *self._listen(given, self.left),
+            *self._listen(beside, self.arrived_beside),
         ]
 
     def _listen(self, tensors: Sequence[Tensor | None], sums: list[Tensor | None]) -> list[RemovableHandle]:
@@ -60,7 +72,7 @@ class GradientTap:
     @property
     def empty(self) -> bool:
         """Whether no gradient has arrived yet."""
-        return all(gradient is None for gradient in self.arrived)
+        return all(gradient is None for gradient in (*self.arrived, *self.arrived_beside))
 
     def close(self) -> None:
         """Stop listening and let the graph go."""

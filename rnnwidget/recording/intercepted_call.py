@@ -194,21 +194,24 @@ class InterceptedCall(TorchFunctionMode):
             common = trace.result
             others = edited_others(registration, module, result, common.output)
             new = result.exchanges(common.output, common.finals, others)
+            if self.parties.keep_gradients:
+                new = {key: tensor.view_as(tensor) for key, tensor in new.items()}
             # A module that keeps its state in an attribute goes on from there.
             vars(module).update({name: new[id(value)] for name, value in vars(module).items() if id(value) in new})
         elif self.parties.keep_gradients:
-            # The final state may lie on the way to the output, or the other way round: each gets a node of its own.
-            states = [tensor for tensor in (result.output, *result.finals) if tensor is not None]
-            new = {id(tensor): tensor.view_as(tensor) for tensor in states}
+            # One may lie on the way to another, as the final state on that to the output: each gets a node of its own.
+            returns = [tensor for tensor in (result.output, *result.finals, *result.others) if tensor is not None]
+            new = {id(tensor): tensor.view_as(tensor) for tensor in returns}
         if new:
             returned = with_tensors(returned, new)
             result = replace(
                 result,
                 output=None if result.output is None else new[id(result.output)],
                 finals=tuple(new[id(state)] for state in result.finals),
+                others=tuple(new.get(id(other), other) for other in result.others),
             )
         handed = (result.output, *(None if state is result.output else state for state in result.finals))
-        self.parties.tell(call, common, handed, edits, trace)
+        self.parties.tell(call, common, handed, edits, trace, result.others)
         self.parties.returned(result.finals)
         return returned if new else None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rnnwidget.cells.registry import Registration
+from rnnwidget.cells.registry import Readout, Registration
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -118,16 +119,44 @@ def edited_others(
     """
     if not result.others:
         return ()
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in result.others)
+    readout = _readout_of(registration, module, f", of shape {shapes}, which edits have to reach")
+    with_shape = hidden if result.output is None else hidden.reshape(result.output.shape)
+    return _read_out(readout, module, with_shape, len(result.others))
+
+
+def gradient_through_readout(
+    registration: Registration, module: nn.Module, hidden: Tensor, arrived: Sequence[Tensor | None]
+) -> Tensor:
+    """∂L/∂h through what a module returns beside its states, ``arrived`` being ∂L/∂ of each of these.
+
+    NotImplementedError if nobody said how it follows from the hidden states.
+    """
+    readout = _readout_of(registration, module, ", and a gradient arrives there")
+    with torch.enable_grad():
+        leaf = hidden.detach().clone().requires_grad_()
+        given = _read_out(readout, module, leaf, len(arrived))
+        reached = [(one, by.to(one.dtype)) for one, by in zip(given, arrived, strict=True) if by is not None]
+        if not any(one.requires_grad for one, _ in reached):
+            return torch.zeros_like(hidden)
+        ones, by = zip(*[(one, by) for one, by in reached if one.requires_grad], strict=True)
+        (found,) = torch.autograd.grad(ones, leaf, by, allow_unused=True)
+    return torch.zeros_like(hidden) if found is None else found
+
+
+def _readout_of(registration: Registration, module: nn.Module, why: str) -> Readout:
     if registration.readout is None:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in result.others)
         raise NotImplementedError(
-            f"{_name(module)} returns more than its states, of shape {shapes}, which edits have to reach: "
+            f"{_name(module)} returns more than its states{why}: "
             f"register({_name(module)}, readout=lambda module, hidden: …) says how it follows from the hidden states"
         )
-    with_shape = hidden if result.output is None else hidden.reshape(result.output.shape)
-    given = _tensors(registration.readout(module, with_shape))
-    if len(given) != len(result.others):
-        raise TypeError(f"the readout of {_name(module)} gave {len(given)} tensors, the module {len(result.others)}")
+    return registration.readout
+
+
+def _read_out(readout: Readout, module: nn.Module, hidden: Tensor, count: int) -> tuple[Tensor, ...]:
+    given = _tensors(readout(module, hidden))
+    if len(given) != count:
+        raise TypeError(f"the readout of {_name(module)} gave {len(given)} tensors, the module {count}")
     return given
 
 

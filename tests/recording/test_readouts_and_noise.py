@@ -70,6 +70,62 @@ def test_edits_reach_a_readout_or_are_refused(gives: str) -> None:
     assert not torch.equal(rates, model(X)[0])
 
 
+def unrolled(model: Rates, shift: float) -> tuple[list[Tensor], list[Tensor]]:
+    """Every state as it is handed on to the next step, and as everything else reads it."""
+    h, states, read = torch.zeros(2, 4), [], []
+    for x_t in X:
+        drive = torch.relu(model.i(x_t) + model.h(h) + shift)
+        h = (1 - model.settings.alpha) * h + model.settings.alpha * drive
+        states.append(h)
+        read.append(h.view_as(h))
+    return states, read
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+@pytest.mark.parametrize("gives", ["rates and readout", "rates and last readout"])
+@pytest.mark.parametrize("rates_count", [0.0, 0.01])
+def test_a_gradient_through_the_readout_is_counted(gives: str, shift: float, rates_count: float) -> None:
+    last = gives == "rates and last readout"
+    model = registered(
+        gives, returns=lambda output: output[0], readout=lambda module, rates: module.o(rates[-1] if last else rates)
+    )
+
+    def loss(output: tuple[Tensor, Tensor]) -> Tensor:
+        return output[1].pow(2).sum() + rates_count * output[0].pow(2).sum()
+
+    states, read = unrolled(model, shift)
+    kept = torch.stack(read)
+    expected = loss((kept, model.o(kept[-1] if last else kept)))
+    total = torch.autograd.grad(expected, states, retain_graph=True)
+    local = torch.autograd.grad(expected, read, retain_graph=True, allow_unused=True)
+    parameters = torch.autograd.grad(expected, list(model.parameters()))
+
+    with rw.edited(model, rw.shift("drive", shift)), rw.record(model, gradients=True) as recording:
+        loss(model(X)).backward()
+    flow = recording.gradient_flow()["cell"]
+    torch.testing.assert_close(flow.hidden, torch.stack(total))
+    without = [torch.zeros(2, 4) if gradient is None else gradient for gradient in local]
+    torch.testing.assert_close(flow.hidden_local, torch.stack(without))
+    for parameter, gradient in zip(model.parameters(), parameters, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+    asked = rw.gradient_flow(model, X, loss)["cell"] if shift == 0 else flow
+    torch.testing.assert_close(asked.hidden, torch.stack(total))
+
+
+def test_a_gradient_at_a_readout_that_nobody_explained_is_refused() -> None:
+    model = registered("rates and readout", returns=lambda output: output[0])
+    with rw.record(model, gradients=True) as recording:
+        output = model(X)
+        output[0].sum().backward(retain_graph=True)
+    assert recording.gradient_flow()["cell"].hidden.isfinite().all()
+    with rw.record(model, gradients=True) as recording:
+        output = model(X)
+        output[1].sum().backward()
+    with pytest.raises(NotImplementedError, match=r"a gradient arrives there: register\(Rates, readout="):
+        recording.gradient_flow()
+
+
 def test_a_time_constant_that_changed_is_noticed_wherever_it_is_kept() -> None:
     model = registered("states")
     with rw.record(model) as before:
