@@ -26,6 +26,7 @@ from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
 from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.sequences import SequenceLayout
 
 States = tuple[Tensor, ...]
 # So few steps are made sooner one by one than with other weights.
@@ -54,9 +55,33 @@ def run_edited_layer(
     ``cuts`` gives for each direction the step, in its own order of reading, from which on a run may differ from those
     that ``memory`` knows.
     """
-    plain = ((),) * call.directions
     if call.form == "module":
-        return Carried(stepped_module(call, index, inputs, initial, edits), plain)
+        return Carried(stepped_module(call, index, inputs, initial, edits), ((),) * call.directions)
+    carried = _carried_out(call, index, inputs, initial, edits, cuts, memory)
+    if autocast_of(inputs.device.type) is None:
+        return carried
+    dtype = _autocast_result(call, index, inputs, initial)
+    output, finals = carried.output
+    return carried._replace(output=LayerOutput(output.to(dtype), tuple(state.to(dtype) for state in finals)))
+
+
+def _autocast_result(call: RecurrentCall, index: int, inputs: Tensor, initial: States) -> torch.dtype:
+    """The precision of what a layer gives under autocast: PyTorch decides, so one step of its kernel is asked."""
+    states = tuple(state.new_zeros(state.size(0), 1, state.size(-1)) for state in initial)
+    one = call._replace(layout=SequenceLayout(steps=1, batch=1, batch_first=False))
+    return one.run_layer(call.weights[index], inputs.new_zeros(1, 1, inputs.size(-1)), states).output.dtype
+
+
+def _carried_out(
+    call: RecurrentCall,
+    index: int,
+    inputs: Tensor,
+    initial: States,
+    edits: tuple[LayerEdits, ...],
+    cuts: tuple[int, ...],
+    memory: LayerMemory | None,
+) -> Carried:
+    plain = ((),) * call.directions
     folds = [
         _fold_of_all_time(call, side, of_side, _kept(memory, number))
         for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from hypothesis import given, settings
+from torch import nn
 
 import rnnwidget as rw
 from tests.cases import PREACTIVATIONS, STATES, Case, assert_close, assert_same_bits, cases
@@ -277,3 +278,54 @@ def test_packed_sequences_are_edited_in_both_directions_between_two_half_precisi
         with torch.no_grad(), rw.edited(single, edit):
             expected, _ = single(plain)
         torch.testing.assert_close(output.data.float(), expected.data.float(), atol=2e-2, rtol=0)
+
+
+EVERYWHERE = [
+    rw.nudge("hidden", 0.1),
+    rw.scale("hidden", 1.1),
+    rw.nudge("hidden", 0.1, batch=[0]),
+    rw.nudge("hidden", 0.1, steps=slice(1, 3)),
+    rw.clamp("hidden", 0.2, units=[1]),
+    rw.clamp("hidden", 0.2, units=[1], steps=[2]),
+]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("weights", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("grad", [False, True])
+def test_under_autocast_results_are_in_the_precision_of_an_unedited_call(
+    kind: type[nn.RNNBase], weights: torch.dtype, precision: torch.dtype, grad: bool
+) -> None:
+    module, x = kind(3, 4, num_layers=2).to(weights), torch.randn(4, 2, 3).to(weights)
+
+    def dtypes(result: tuple[torch.Tensor, object]) -> list[torch.dtype]:
+        states = result[1] if isinstance(result[1], tuple) else (result[1],)
+        return [tensor.dtype for tensor in (result[0], *states)]
+
+    with torch.set_grad_enabled(grad), torch.autocast("cpu", precision):
+        try:
+            plain = dtypes(module(x))
+        except RuntimeError:
+            pytest.skip("PyTorch itself refuses these precisions")
+        for edit in EVERYWHERE:
+            with rw.edited(module, edit):
+                assert dtypes(module(x)) == plain
+            result = rw.intervene(module, x, edit)
+            assert dtypes(result.output) == dtypes(result.baseline) == plain
+
+
+def test_a_head_in_half_precision_reads_an_edited_layer_under_autocast() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(3, 4), nn.Linear(4, 2).bfloat16()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                x = self.lstm(x)[0]
+            return self.head(x)
+
+    with torch.no_grad():
+        result = rw.intervene(Model(), torch.randn(4, 2, 3), rw.nudge("hidden", 0.5))
+    assert (result.output - result.baseline).abs().max() > 0.01
