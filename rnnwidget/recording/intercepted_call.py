@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, overrides
 from torch.overrides import TorchFunctionMode
 
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
@@ -109,7 +109,7 @@ class InterceptedCall(TorchFunctionMode):
             if self.told:
                 leave_kernels(self.see)
             else:
-                super().__exit__(*exception)  # type: ignore[no-untyped-call]
+                _take_off(self)
         self._left(self)
 
     def is_innermost(self) -> bool:
@@ -227,6 +227,15 @@ class InterceptedCall(TorchFunctionMode):
             yield
         finally:
             torch.set_rng_state(after)
+
+
+def _take_off(mode: TorchFunctionMode) -> None:
+    """Leave a mode, which may lie under others: an interrupted call is found out when something else has begun."""
+    above = []
+    while (top := overrides._pop_mode()) is not mode:  # noqa: SLF001 - a mode's own exit takes whichever is on top
+        above.append(top)
+    for other in reversed(above):
+        overrides._push_mode(other)  # noqa: SLF001 - likewise
 
 
 def _is_more_than_its_layers(call: RecurrentCall) -> bool:

@@ -98,6 +98,7 @@ _ENTER, _LEAVE = _Enter(), _Leave()
 
 def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
     """Let ``client`` see the calls of ``modules`` until it is detached."""
+    calls_under_way()
     with _lock:
         for module in modules:
             attachment = _attachments.get(id(module.module))
@@ -112,6 +113,7 @@ def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
 
 def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
     """Undo :func:`attach`; the hooks go with a module's last client."""
+    calls_under_way()
     with _lock:
         for module in modules:
             attachment = _attachments.get(id(module.module))
@@ -147,5 +149,4 @@ class attached:  # noqa: N801 - reads as the block that it is
             if self._eagerly is not None:
                 self._eagerly.__exit__(kind, error, trace)
         finally:
-            calls_under_way()
             detach(self._modules, self._client)

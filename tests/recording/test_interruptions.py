@@ -134,6 +134,42 @@ def test_wherever_it_comes_from(error: type[BaseException], place: str) -> None:
     assert nothing_is_active(model, model.rnn)
 
 
+def test_what_begins_after_an_interrupt_under_an_inspector_finds_nothing_of_it() -> None:
+    module, other = Fragile(3, 4), nn.LSTM(3, 4)
+    inspector = rw.RNNInspector(module)
+    module.trouble = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        module(X)
+    change = rw.intervene(other, X, rw.clamp("f", 1.0)).change["l0"]
+    assert change.abs().max() > 0
+    module.trouble = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        module(X)
+    inspector.close()
+    assert nothing_is_active(module, other)
+
+
+def test_a_mode_of_the_users_that_was_entered_after_an_interrupt_stays() -> None:
+    class Counting(torch.overrides.TorchFunctionMode):
+        seen = 0
+
+        def __torch_function__(self, func: object, types: object, args: object = (), kwargs: object = None) -> object:
+            self.seen += 1
+            return func(*args, **(kwargs or {}))
+
+    module = Fragile(3, 4)
+    with rw.record(module):
+        module.trouble = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            module(X)
+        with Counting() as mode:
+            module(X)
+            before = mode.seen
+            torch.zeros(2).add(1)
+            assert mode.seen > before
+    assert nothing_is_active(module)
+
+
 def test_an_error_of_the_kernel_is_the_users_to_see() -> None:
     module = nn.LSTM(3, 4)
     with pytest.raises(RuntimeError, match=r"must be equal|Expected"), rw.record(module):
