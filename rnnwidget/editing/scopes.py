@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 Indices = int | slice | Iterable[int] | None
@@ -13,7 +14,7 @@ Chosen = tuple[int, ...] | slice | None
 
 
 def chosen(what: str, given: Any) -> tuple[int, ...] | None:
-    """Indices from a number, several, or a tensor of them; None is all.
+    """Indices from a number, several, or a tensor or array of them; None is all.
 
     TypeError for what is no integer, IndexError for what is negative.
     """
@@ -41,7 +42,7 @@ def hashable(place: Chosen) -> object:
 
 
 def _indices(what: str, given: Any) -> tuple[int, ...]:
-    listed: Any = given.tolist() if isinstance(given, Tensor) else given
+    listed: Any = given.tolist() if isinstance(given, (Tensor, np.ndarray)) else given
     if hasattr(listed, "__index__") and not isinstance(listed, bool):
         listed = [listed]
     try:

@@ -91,6 +91,11 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
     hidden: Tensor | None = None
     if one_step and len(found) in (len(states), 1 + len(states)):
         finals = found[-len(states) :]
+        if arguments.x.dim() == 2 and arguments.x.size(0) > 1 and any(state.dim() == 1 for state in finals):
+            raise TypeError(
+                f"{_name(module)} returned a state without a batch for {_kind(arguments.x)}, which is read as one step "
+                "of a batch: give one sequence as (time, 1, feature), or (1, time, feature) if it takes the batch first"
+            )
     elif len(found) in (1, 1 + len(states)):
         hidden, finals = found[0], found[1:]
     else:

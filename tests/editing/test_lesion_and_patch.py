@@ -1,5 +1,6 @@
 """Edits that take their values from another run, and lesions."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -202,3 +203,37 @@ def test_in_a_registered_family() -> None:
         one, same = (rw.intervene(model, x, made) for made in (edit, clamp))
         assert_same_bits(one.recording[name].hidden, same.recording[name].hidden)
         assert one.change[name].abs().max() > 0
+
+
+def test_padding_inside_a_run_of_packed_calls_is_no_value() -> None:
+    module = torch.nn.GRU(3, 4).double()
+
+    def packed(steps: int, lengths: list[int]) -> torch.nn.utils.rnn.PackedSequence:
+        x = torch.randn(steps, 3, 3, generator=torch.Generator().manual_seed(steps)).double()
+        return torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+
+    with torch.no_grad(), rw.record(module) as recording:
+        _, h = module(packed(3, [2, 3, 1]))
+        module(packed(2, [1, 2, 2]), h)
+    donor = recording["l0"].hidden
+    x = torch.randn(5, 3, 3).double()
+    with torch.no_grad(), rw.edited(module, rw.lesion([0], to="mean", recording=recording)):
+        lesioned = module(x)[0]
+    torch.testing.assert_close(lesioned[..., 0], donor[..., 0].nanmean().expand(5, 3))
+    with torch.no_grad(), rw.edited(module, rw.patch("hidden", recording)):
+        patched = module(x)[0]
+    padding = donor.isnan()
+    torch.testing.assert_close(patched[~padding], donor[~padding])
+    assert patched.isfinite().all()
+
+
+def test_units_steps_and_sequences_may_be_numpy_arrays() -> None:
+    for units in (np.array([1, 2]), np.int64(1)):
+        assert rw.lesion(units) == rw.lesion(np.atleast_1d(units).tolist())
+    made = rw.clamp("f", 1.0, steps=np.arange(3), batch=np.array([0]))
+    assert made == rw.clamp("f", 1.0, steps=[0, 1, 2], batch=[0])
+    for odd in (np.array([0.5]), np.array([True]), np.array(["a"])):
+        with pytest.raises(TypeError, match="units must be integers"):
+            rw.lesion(odd)
+    with pytest.raises(IndexError, match="count from 0"):
+        rw.lesion(np.array([-1]))
