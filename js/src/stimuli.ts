@@ -129,10 +129,12 @@ export class StimulusLane implements Lane {
       return;
     }
     if (!this.foot.isConnected) this.field.append(this.foot);
-    const how = this.link.get("steps")
+    const brushed = this.link.get("steps") !== null;
+    const how = brushed
       ? "drag a pulse: ↔ moves it, ↕ scales it"
       : "brush steps on the axis to move or scale a pulse";
-    const parts = [...writing.told, ...(writing.told.length < 2 ? [writing.pulses || how] : [])];
+    const most = brushed ? 1 : 0;
+    const parts = [...writing.told, ...(writing.told.length <= most ? [writing.pulses || how] : [])];
     setText(this.told, parts.join(" · "));
     this.told.title = parts.join(" · ");
     this.reset.hidden = writing.told.length === 0;

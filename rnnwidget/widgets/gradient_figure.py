@@ -23,9 +23,7 @@ class GradientFigure:
     def __init__(self) -> None:
         self._scales = {"x": bqplot.LinearScale(), "y": bqplot.LogScale()}
         self._lines = bqplot.Lines(x=[], y=[], scales=self._scales, colors=list(PALETTE), stroke_width=1.6)
-        self._positions = bqplot.Axis(
-            scale=self._scales["x"], grid_lines="none", tick_format="d", tick_style=TICKS, label="input position"
-        )
+        self._positions = bqplot.Axis(scale=self._scales["x"], grid_lines="none", tick_format="d", tick_style=TICKS)
         self._norms = bqplot.Axis(
             scale=self._scales["y"],
             side="left",
@@ -36,8 +34,8 @@ class GradientFigure:
         self._plot = bqplot.Figure(
             marks=[self._lines],
             axes=[self._positions, self._norms],
-            fig_margin={"top": 14, "bottom": 40, "left": 60, "right": 16},
-            layout={"width": "100%", "height": "200px", "min_width": "0"},
+            fig_margin={"top": 10, "bottom": 26, "left": 60, "right": 16},
+            layout={"width": "100%", "height": "180px", "min_width": "0"},
             animation_duration=0,
         )
         self._names = ipywidgets.HTML()
