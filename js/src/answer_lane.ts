@@ -119,6 +119,7 @@ export class AnswerLane {
     this.after.dataset.line = "solid";
     this.label.title = "the model’s answer when it has read no further than this step";
     this.choice.title = this.label.title;
+    if (brief) this.choice.setAttribute("aria-label", "answer shown after every step, in the ripple");
     this.gutter.append(make("span", {}, "answer"), this.label, this.choice);
     parts.field.append(this.canvas, this.reason);
     this.choice.addEventListener("change", () => {

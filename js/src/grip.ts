@@ -5,11 +5,11 @@ import type { Link } from "./link";
 import type { TimeScale } from "./timescale";
 import { type Stand, TraceHandle } from "./trace_handle";
 
+const INSIDE = 6;
 const NEAR = 8;
 /** A finger hides what it points at. */
 const NEAR_A_FINGER = 24;
 const STILL = 3;
-const INSIDE = 6;
 
 /** What of a trace lane can be taken hold of: its lines, and how height and value go together. */
 export interface Grippable {
@@ -90,8 +90,9 @@ export class TraceGrip {
       const inside = values.subarray(...steps);
       const mean = inside.reduce((sum, value) => sum + value, 0) / inside.length;
       if (!gate || !Number.isFinite(mean)) return [];
-      const x = Math.max(scale.left(steps[0]), scale.left(steps[1]) - INSIDE);
-      return [{ gate, unit: frame.trace.unit, steps: brush, mean, x, y: heightOf(mean) }];
+      const middle = Math.floor((steps[0] + steps[1] - 1) / 2);
+      const y = heightOf(Number.isFinite(values[middle]) ? values[middle]! : mean);
+      return [{ gate, unit: frame.trace.unit, steps: brush, mean, x: scale.centre(middle), y }];
     });
   }
 

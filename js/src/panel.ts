@@ -116,14 +116,14 @@ export class GatePanel implements Hands {
   }
 
   private list(lines: string[]): void {
-    const none = make("li", {}, "no edits: the model runs as it is");
+    const none = make("li", {}, make("span", {}, "no edits: the model runs as it is"));
     const items = lines.map((line, place) => {
       const drop = make("button", { type: "button", "aria-label": `remove: ${line}`, title: "remove" }, "✕");
       drop.addEventListener("click", () => {
         this.link.request({ drop: place, line });
         this.remember(this.dials.map(({ gate }) => gate.site));
       });
-      return make("li", {}, line, drop);
+      return make("li", {}, make("span", {}, line), drop);
     });
     this.edits.replaceChildren(...(items.length > 0 ? items : [none]));
   }

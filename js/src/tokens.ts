@@ -1,6 +1,7 @@
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { visibleToken } from "./format";
+import type { FilledFrame } from "./frame";
 import { aroundFirst, type Label, placeLabels } from "./labels";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import type { Theme } from "./theme";
@@ -17,6 +18,7 @@ export class TokenLane implements Lane {
   readonly field: HTMLElement;
   private readonly shown = new Map<number, HTMLElement>();
   private tokens: string[] = [];
+  private changed = new Set<number>();
   private widths: number[] = [];
   private font = "";
   private theme: Theme | null = null;
@@ -32,9 +34,10 @@ export class TokenLane implements Lane {
     cursor.listen(() => this.place());
   }
 
-  paint({ frame, scale, theme }: Sheet<{ tokens: string[] | null }>): void {
+  paint({ frame, scale, theme }: Sheet<Pick<FilledFrame, "tokens" | "writing">>): void {
     this.element.hidden = frame.tokens === null;
     if (!frame.tokens) return;
+    this.changed = new Set(frame.writing?.changed_steps ?? []);
     const tokens = frame.tokens;
     if (tokens.length !== this.tokens.length || tokens.some((token, step) => token !== this.tokens[step])) {
       this.tokens = tokens;
@@ -80,6 +83,7 @@ export class TokenLane implements Lane {
       label.style.left = `${left}px`;
       label.style.width = `${this.widths[step]}px`;
       label.classList.toggle("rnnwidget-at-cursor", step === this.cursor.step);
+      label.classList.toggle("rnnwidget-retyped", this.changed.has(step));
     }
   }
 

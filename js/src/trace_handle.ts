@@ -12,7 +12,7 @@ export interface Stand {
   y: number;
 }
 
-/** A gate's line taken hold of by the keyboard: a slider at the end of the brush, as high as the line is on average. */
+/** A gate's line taken hold of by the keyboard: a slider on the line, in the middle of the brush. */
 export class TraceHandle {
   readonly input = make("input", {
     type: "range",

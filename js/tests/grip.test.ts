@@ -138,7 +138,9 @@ describe("the handle of a gate's line", () => {
     expect(forget.getAttribute("aria-valuetext")).toBe(`${Number(forget.value).toFixed(2)} on average`);
     const box = forget.getBoundingClientRect();
     const field = forget.parentElement!.getBoundingClientRect();
-    expect((box.top + box.bottom) / 2 - field.top).toBeCloseTo(HEIGHT - PAD - value * (HEIGHT - 2 * PAD), 0);
+    const onLine = HEIGHT - PAD - heightAt("forget_gate", 24) * (HEIGHT - 2 * PAD);
+    expect((box.top + box.bottom) / 2 - field.top).toBeCloseTo(onLine, 0);
+    expect((box.left + box.right) / 2 - field.left).toBeCloseTo((24.5 / 60) * field.width, 0);
     view.model.receive({ steps: null });
     await expect.poll(() => handles(view).length).toBe(0);
   });

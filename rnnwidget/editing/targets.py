@@ -119,10 +119,12 @@ def _check_shape(edit: Edit, given: Tensor, layer: Layer) -> None:
 
 
 def check_width(edit: Edit, value: Tensor, dim: int, size: int) -> None:
-    if value.size(dim) not in (1, size):
+    count = value.size(dim)
+    if count not in (1, size):
+        stitched = f"; where they come in several calls, say steps=range({count})" if dim == 0 and count > size else ""
         raise ValueError(
             f"{edit.operation}({edit.site!r}): a value of shape {tuple(value.shape)} does not broadcast to the "
-            f"scope's {('steps', 'batch', 'units')[dim]}: {size} of them, {value.size(dim)} values"
+            f"scope's {('steps', 'batch', 'units')[dim]}: {size} of them, {count} values{stitched}"
         )
 
 

@@ -95,8 +95,8 @@ def largest(values: Tensor) -> float:
     return float(finite.max()) if finite.numel() else 0.0
 
 
-def round_limit(largest: float, factors: Sequence[float] = (1, 2, 5)) -> float:
-    """The next of 1, 2, 5 × 10ⁿ, or of other ``factors``, that is not below; 1 for zero."""
+def round_limit(largest: float, factors: Sequence[float] = (1, 2, 3, 5, 7)) -> float:
+    """The next of 1, 2, 3, 5, 7 × 10ⁿ, or of other ``factors``, that is not below; 1 for zero."""
     if largest == 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(largest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import traitlets
 
@@ -10,6 +10,19 @@ from rnnwidget.editing import Edit
 from rnnwidget.editing.targets import check_batch, validated
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.widgets.picture import Picture
+
+
+class EditsInForce(list[Edit]):
+    """Edits that are set as a whole: changed in place, nobody would hear of it."""
+
+    def _refused(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("edits are set as a whole: inspector.edits = [*inspector.edits, …]")
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refused
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refused
+
+    def __reduce__(self) -> tuple[type[list[Edit]], tuple[list[Edit]]]:
+        return list, (list(self),)
 
 
 class ViewState(traitlets.HasTraits):
@@ -72,4 +85,4 @@ class ViewState(traitlets.HasTraits):
         edits = validated(proposal["value"], self._modules)
         if self._picture is not None:
             check_batch(edits, self._picture.batch)
-        return list(edits)
+        return EditsInForce(edits)

@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.lab import Lab, LabPage, serve, write_notebook
 
+pytest.register_assert_rewrite("tests.browser.agreement")
+
 WIDE = {"width": 1400, "height": 1400}
 PATIENCE = 60_000
 expect.set_options(timeout=30_000)

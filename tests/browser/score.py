@@ -35,7 +35,7 @@ class Score:
         self.readout = root.locator(".rnnwidget-readout-line")
         self.spoken = root.locator(".rnnwidget-live")
         self.headline = root.locator(".rnnwidget-answer-headline")
-        self.edits = root.locator(".rnnwidget-edits li")
+        self.edits = root.locator(".rnnwidget-panel .rnnwidget-edits li > span")
         self.message = root.locator(".rnnwidget-status")
 
     def ask(self, code: str) -> Any:

@@ -64,7 +64,7 @@ def test_a_kernel_that_died_is_told(jupyter, chromium):
     with opened(jupyter, chromium, "died", SENTIMENT, INSPECTOR) as score:
         score.drag(score.slider("forget gate shift"), 0.7)
         score.settled()
-        good, activity = score.picture(), score.root.locator(".rnnwidget-activity")
+        good, activity = score.picture(), score.root.locator(".rnnwidget-header .rnnwidget-activity")
         os.kill(score.ask("import os; told(os.getpid())"), signal.SIGKILL)
         slider = score.slider("forget gate shift")
         slider.evaluate("(input) => { input.value = 1; input.dispatchEvent(new Event('input', {bubbles: true})); }")

@@ -193,7 +193,7 @@ def test_the_space_bar_shows_the_run_before_the_edits(score):
         target.focus()
         score.page.keyboard.down(" ")
         expect(score.root).to_have_attribute("data-before", "true")
-        expect(score.root.locator(".rnnwidget-activity")).to_have_text("before the edits")
+        expect(score.root.locator(".rnnwidget-header .rnnwidget-activity")).to_have_text("before the edits")
         score.page.wait_for_function(
             "([canvas, picture]) => canvas.toDataURL() === picture", arg=[score.heatmap.element_handle(), first]
         )
@@ -260,7 +260,9 @@ def test_a_restarted_kernel_leaves_a_still_picture(jupyter, chromium):
             "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().then(() => null)"
         )
         expect(score.root).to_have_attribute("data-state", "closed")
-        expect(score.root.locator(".rnnwidget-activity")).to_have_text("the kernel is gone: a still picture")
+        expect(score.root.locator(".rnnwidget-header .rnnwidget-activity")).to_have_text(
+            "the kernel is gone: a still picture"
+        )
         assert score.root.locator(".rnnwidget-panel").evaluate("(panel) => panel.inert")
         assert score.picture() == picture
         assert score.edits.all_inner_texts() == lines

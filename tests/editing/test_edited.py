@@ -329,3 +329,21 @@ def test_a_head_in_half_precision_reads_an_edited_layer_under_autocast() -> None
     with torch.no_grad():
         result = rw.intervene(Model(), torch.randn(4, 2, 3), rw.nudge("hidden", 0.5))
     assert (result.output - result.baseline).abs().max() > 0.01
+
+
+def test_a_number_for_each_step_of_a_run_in_several_calls_is_given_its_steps() -> None:
+    module, x, factors = nn.LSTM(3, 4), torch.randn(8, 2, 3), torch.rand(8, 1, 1)
+
+    def in_calls_of(length: int, edit: rw.Edit) -> torch.Tensor:
+        state, outputs = None, []
+        with torch.no_grad(), rw.edited(module, edit):
+            for start in range(0, 8, length):
+                output, state = module(x[start : start + length], state)
+                outputs.append(output)
+        return torch.cat(outputs)
+
+    whole = in_calls_of(8, rw.scale("f", factors))
+    for length in (1, 2, 3):
+        torch.testing.assert_close(in_calls_of(length, rw.scale("f", factors, steps=range(8))), whole)
+    with pytest.raises(ValueError, match=r"2 of them, 8 values; .* say steps=range\(8\)"):
+        in_calls_of(2, rw.scale("f", factors))

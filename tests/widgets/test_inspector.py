@@ -1,5 +1,6 @@
 import copy
 import io
+import pickle
 import threading
 from collections import OrderedDict
 
@@ -478,3 +479,23 @@ def test_an_uncopyable_model_is_run_itself_and_says_so(inspect):
     assert torch.equal(model.calls, calls)
     with rw.edited(model, rw.shift("hidden", 1.0)):
         assert torch.equal(inspector.output, model(x))
+
+
+def test_edits_are_set_as_a_whole(inspect):
+    inspector = inspect(nn.LSTM(3, 4), inputs=torch.randn(5, 1, 3))
+    inspector.edits = [rw.clamp("f", 1.0)]
+    kept = list(inspector.edits)
+    for change in (
+        lambda edits: edits.append(rw.lesion([0])),
+        lambda edits: edits.extend([]),
+        lambda edits: edits.clear(),
+        lambda edits: edits.pop(),
+        lambda edits: edits.__setitem__(0, rw.lesion([0])),
+        lambda edits: edits.__iadd__([rw.lesion([0])]),
+    ):
+        with pytest.raises(TypeError, match=r"inspector.edits = \[\*inspector.edits"):
+            change(inspector.edits)
+    assert inspector.edits == kept
+    assert copy.deepcopy(inspector.edits) == pickle.loads(pickle.dumps(inspector.edits)) == kept  # noqa: S301 - ours
+    inspector.edits = [*inspector.edits, rw.lesion([0])]
+    assert len(inspector.edits) == 2
