@@ -112,8 +112,8 @@ class Intervention:
 
     What comes before the first edited step is not computed again. Works on a copy that shares the parameters' memory,
     in the caller's grad mode: gradients reach the inputs, for gradients of parameters use :func:`rnnwidget.edited`.
-    When the parameters or buffers have moved since, the unedited run is made again. Random numbers are the same in
-    every run and the process's generators stay where they were.
+    When the parameters or buffers have moved since, the unedited run is made again. PyTorch's random numbers are the
+    same in every run and its generators stay where they were, unless the model itself seeds them.
 
     Examples
     --------
