@@ -40,11 +40,12 @@ export class ScopeChips {
       name: `all ${frame.order.length} units`,
     };
     this.units.show([selected, everyone], units.length === 0 ? "all" : wanted);
-    const last = brush ? Math.max(brush[0], Math.min(brush[1], frame.steps) - 1) : 0;
     const brushed = {
       value: "brushed",
-      text: brush ? `${brush[0]}–${last}` : "brushed",
-      name: brush ? `brushed, ${brush[0]} to ${last}` : "brushed: none; drag over the axis or the tokens",
+      text: brush ? `${brush[0]}–${brush[1] - 1}` : "brushed",
+      name: brush
+        ? `brushed, ${brush[0]} to ${brush[1] - 1}`
+        : "brushed: none; drag over the axis or the tokens",
       disabled: !brush,
     };
     const always = { value: "all", text: `all ${frame.steps}`, name: `all ${frame.steps} steps` };
