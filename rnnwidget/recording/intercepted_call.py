@@ -98,6 +98,7 @@ class InterceptedCall(TorchFunctionMode):
             if self.told:
                 watch_kernels(self.see)
             else:
+                self.depth = len(overrides._get_current_function_mode_stack())  # noqa: SLF001 - torch has no other name
                 super().__enter__()  # type: ignore[no-untyped-call]
         _active.calls.append(self)
         return self
@@ -109,7 +110,7 @@ class InterceptedCall(TorchFunctionMode):
             if self.told:
                 leave_kernels(self.see)
             else:
-                _take_off(self)
+                _take_off(self, self.depth)
         self._left(self)
 
     def is_innermost(self) -> bool:
@@ -229,12 +230,16 @@ class InterceptedCall(TorchFunctionMode):
             torch.set_rng_state(after)
 
 
-def _take_off(mode: TorchFunctionMode) -> None:
-    """Leave a mode, which may lie under others: an interrupted call is found out when something else has begun."""
-    above = []
-    while (top := overrides._pop_mode()) is not mode:  # noqa: SLF001 - a mode's own exit takes whichever is on top
-        above.append(top)
-    for other in reversed(above):
+def _take_off(mode: TorchFunctionMode, depth: int) -> None:
+    """Leave a mode that was entered at a ``depth``: an interrupted call is found out when something else has begun.
+
+    A mode's own exit takes whichever is on top, so that a block around the call may have taken this one and left its
+    own, just below, behind.
+    """
+    stack = overrides._get_current_function_mode_stack()  # noqa: SLF001 - torch has no other name for it
+    place = stack.index(mode) if mode in stack else depth - 1
+    above = [overrides._pop_mode() for _ in stack[place:]] if place >= 0 else []  # noqa: SLF001 - likewise
+    for other in reversed(above[:-1]):
         overrides._push_mode(other)  # noqa: SLF001 - likewise
 
 

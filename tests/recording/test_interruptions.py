@@ -170,6 +170,23 @@ def test_a_mode_of_the_users_that_was_entered_after_an_interrupt_stays() -> None
     assert nothing_is_active(module)
 
 
+@pytest.mark.parametrize("entered_since", [False, True])
+def test_a_block_of_the_users_that_took_off_our_mode_for_its_own_is_made_good(entered_since: bool) -> None:
+    module, other, since = Fragile(3, 4), nn.LSTM(3, 4), torch.device("cpu")
+    inspector = rw.RNNInspector(module)
+    module.trouble = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), torch.device("meta"):
+        module(X)
+    if entered_since:
+        with since:
+            inspector.close()
+            assert len(torch.overrides._get_current_function_mode_stack()) == 1
+            assert torch.zeros(1).device.type == "cpu"
+    inspector.close()
+    assert nothing_is_active(module)
+    assert rw.intervene(other, X, rw.clamp("f", 1.0)).change["l0"].abs().max() > 0
+
+
 def test_an_error_of_the_kernel_is_the_users_to_see() -> None:
     module = nn.LSTM(3, 4)
     with pytest.raises(RuntimeError, match=r"must be equal|Expected"), rw.record(module):
