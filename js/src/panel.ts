@@ -115,7 +115,10 @@ export class GatePanel implements Hands {
     this.rows.replaceChildren(...this.dials.map(({ element }) => element));
   }
 
+  /** A line that goes hands the keyboard on to the one after it. */
   private list(lines: string[]): void {
+    const buttons = () => [...this.edits.querySelectorAll("button")];
+    const at = buttons().indexOf(document.activeElement as HTMLButtonElement);
     const none = make("li", {}, make("span", {}, "no edits: the model runs as it is"));
     const items = lines.map((line, place) => {
       const drop = make("button", { type: "button", "aria-label": `remove: ${line}`, title: "remove" }, "✕");
@@ -126,6 +129,8 @@ export class GatePanel implements Hands {
       return make("li", {}, make("span", {}, line), drop);
     });
     this.edits.replaceChildren(...(items.length > 0 ? items : [none]));
+    if (at >= 0)
+      (buttons()[Math.min(at, lines.length - 1)] ?? this.history.element.querySelector("button"))?.focus();
   }
 
   private showScope(): void {

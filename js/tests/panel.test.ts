@@ -199,6 +199,11 @@ describe("resetting", () => {
     view.find<HTMLButtonElement>(`[aria-label="remove: ${edits[1]}"]`).click();
     await nextFrame();
     expect(view.model.requests()).toEqual([{ serial: 1, drop: 1, line: edits[1] }]);
+    view.find<HTMLButtonElement>(`[aria-label="remove: ${edits[1]}"]`).focus();
+    await view.show(lstmFrame({ edited: true }, { version: 2, edits: edits.slice(0, 1) }));
+    expect(document.activeElement!.getAttribute("aria-label")).toBe(`remove: ${edits[0]}`);
+    await view.show(lstmFrame({}, { version: 3, edits: [] }));
+    expect(document.activeElement!.getAttribute("aria-label")).toBe("undo");
   });
 
   it("a touched gate takes its edit away, all takes all away", async () => {
