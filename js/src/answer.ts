@@ -3,6 +3,7 @@ import { StripPicture } from "./answer_strip";
 import { make, setText } from "./dom";
 import { formatChance, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
+import type { Theme } from "./theme";
 
 const MOST = 12;
 
@@ -73,6 +74,11 @@ export class AnswerView {
     this.bars.replaceChildren(...bars.map((bar) => barRow(bar, range, answer)));
     const hidden = answer.labels.length - bars.length;
     setText(this.more, hidden > 0 ? `and ${hidden.toLocaleString("en")} smaller ones` : "");
+  }
+
+  /** What is a canvas needs the theme's colours. */
+  paint(theme: Theme): void {
+    this.strip.paint(theme);
   }
 }
 

@@ -18,6 +18,12 @@ const ORANGE = polar(0.42, 0.128, 38);
 const PALE = polar(0.96, 0.025, 108);
 const GREEN = polar(0.38, 0.085, 160);
 
+const DEEP: Lab = [0.23, 0, 0];
+const BRIGHT_BLUE = polar(0.8, 0.105, 240);
+const BRIGHT_ORANGE = polar(0.8, 0.125, 62);
+const DEEP_GREEN = polar(0.23, 0.015, 160);
+const BRIGHT_GREEN = polar(0.82, 0.13, 155);
+
 function toLinearRgb([lightness, a, b]: Lab): Rgb {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
@@ -47,16 +53,20 @@ const between = (from: Lab, to: Lab, share: number): Lab => [
   from[2] + (to[2] - from[2]) * share,
 ];
 
-export function divergingLab(share: number): Lab {
-  return share < 0.5 ? between(BLUE, LIGHT, share * 2) : between(LIGHT, ORANGE, share * 2 - 1);
-}
+type Along = (share: number) => Lab;
 
-export function sequentialLab(share: number): Lab {
-  return between(PALE, GREEN, share);
-}
+const diverging =
+  (low: Lab, zero: Lab, high: Lab): Along =>
+  (share) =>
+    share < 0.5 ? between(low, zero, share * 2) : between(zero, high, share * 2 - 1);
+
+export const divergingLab = diverging(BLUE, LIGHT, ORANGE);
+export const sequentialLab: Along = (share) => between(PALE, GREEN, share);
+export const divergingDarkLab = diverging(BRIGHT_BLUE, DEEP, BRIGHT_ORANGE);
+export const sequentialDarkLab: Along = (share) => between(DEEP_GREEN, BRIGHT_GREEN, share);
 
 /** 256 colours as the bytes R, G, B, A of an ImageData row. */
-function table(at: (share: number) => Lab): Uint8ClampedArray {
+function table(at: Along): Uint8ClampedArray {
   const bytes = new Uint8ClampedArray(256 * 4);
   for (let index = 0; index < 256; index++) bytes.set([...labToRgb(at(index / 255)), 255], index * 4);
   return bytes;
@@ -66,17 +76,27 @@ export interface ColorMap {
   bytes: Uint8ClampedArray;
   /** The same colours, one word a pixel. */
   words: Uint32Array;
+  /** Whether small values are dark. */
+  dark: boolean;
   css(index: number): string;
 }
 
-export function colorMap(at: (share: number) => Lab): ColorMap {
+function colorMap(at: Along, dark = false): ColorMap {
   const bytes = table(at);
   const css = (index: number) => `rgb(${bytes[index * 4]} ${bytes[index * 4 + 1]} ${bytes[index * 4 + 2]})`;
-  return { bytes, words: new Uint32Array(bytes.buffer), css };
+  return { bytes, words: new Uint32Array(bytes.buffer), dark, css };
 }
 
-export const DIVERGING: ColorMap = colorMap(divergingLab);
-export const SEQUENTIAL: ColorMap = colorMap(sequentialLab);
+export const DIVERGING = colorMap(divergingLab);
+export const SEQUENTIAL = colorMap(sequentialLab);
+export const DIVERGING_DARK = colorMap(divergingDarkLab, true);
+export const SEQUENTIAL_DARK = colorMap(sequentialDarkLab, true);
+
+/** On a dark page no value is dark: light stands for what is there, not for its absence. */
+export function colorsOf(signed: boolean, { dark }: { dark: boolean }): ColorMap {
+  if (dark) return signed ? DIVERGING_DARK : SEQUENTIAL_DARK;
+  return signed ? DIVERGING : SEQUENTIAL;
+}
 
 export function colorIndex(value: number, [low, high]: readonly [number, number]): number {
   if (!(high > low)) return 128;

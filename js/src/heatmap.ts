@@ -1,6 +1,6 @@
 import { prepare } from "./canvas";
 import { fitToPixels, type Grid, markedCells, toImage } from "./cells";
-import type { ColorMap } from "./colormap";
+import { type ColorMap, colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
 import { make } from "./dom";
 import { outlineEdited } from "./edited";
@@ -49,7 +49,7 @@ export function paintGrid(
     const top = edge(row, fitted.rows, canvas.height);
     const right = edge(column + 1, fitted.columns, canvas.width);
     const bottom = edge(row + 1, fitted.rows, canvas.height);
-    drawMark(context, mark, left, top, right - left, bottom - top);
+    drawMark(context, mark, colors, left, top, right - left, bottom - top);
   }
 }
 
@@ -102,7 +102,8 @@ export class HeatmapLane implements Lane {
     this.height = heightFor(frame.heatmap.rows);
     this.element.style.height = `${this.height}px`;
     this.canvas.setAttribute("aria-label", shown.words);
-    paintGrid(this.canvas, shown.grid, shown.limits, shown.colors, scale.width, this.height);
+    const colors = colorsOf(shown.signed, theme);
+    paintGrid(this.canvas, shown.grid, shown.limits, colors, scale.width, this.height);
     const { edited, order, heatmap } = frame;
     const size = [scale.width, this.height, heatmap.columns, heatmap.column_factor, heatmap.row_factor];
     if (!this.outlined.still(JSON.stringify(edited), order, ...size, frame.steps, theme, devicePixelRatio))

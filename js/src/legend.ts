@@ -1,7 +1,7 @@
 import { prepare } from "./canvas";
 import { countMarks, type Mark } from "./cells";
 import { Choice } from "./choice";
-import type { ColorMap } from "./colormap";
+import { type ColorMap, colorsOf } from "./colormap";
 import { make, setText } from "./dom";
 import { formatCount, formatShort } from "./format";
 import { type Lane, laneParts, type Sheet } from "./lane";
@@ -45,7 +45,7 @@ export class LegendLane implements Lane {
     parts.margin.append(this.marginName, this.marginLimits);
   }
 
-  paint({ frame }: Sheet): void {
+  paint({ frame, theme }: Sheet): void {
     const options = frame.sites.map(({ name, symbol, label }) => ({
       value: name,
       text: symbol,
@@ -54,11 +54,12 @@ export class LegendLane implements Lane {
     this.sites.show(options, frame.site);
     setText(this.siteName, frame.sites.find((site) => site.name === frame.site)?.label ?? frame.site);
     setText(this.count, formatCount(frame.order.length, "unit"));
-    const { limits, colors, grid } = shownGrid(frame, this.run());
+    const { limits, signed, grid } = shownGrid(frame, this.run());
+    const colors = colorsOf(signed, theme);
     setText(this.low, formatShort(limits[0]));
     setText(this.high, formatShort(limits[1]));
     this.drawBar(colors);
-    this.explain(countMarks(grid.values, limits));
+    this.explain(countMarks(grid.values, limits), colors);
     setText(this.truncated, frame.truncated);
     this.truncated.title = frame.truncated;
     setText(this.marginName, frame.margin.label);
@@ -77,15 +78,15 @@ export class LegendLane implements Lane {
     }
   }
 
-  private explain(counts: Map<Mark, number>): void {
-    if (this.marked.still(JSON.stringify([...counts]), devicePixelRatio)) return;
+  private explain(counts: Map<Mark, number>, colors: ColorMap): void {
+    if (this.marked.still(JSON.stringify([...counts]), colors.dark, devicePixelRatio)) return;
     this.marks.replaceChildren(
       ...[...counts].map(([mark, count]) => {
         const sample = make("canvas", { "aria-hidden": "true" });
         const { context } = prepare(sample, 12, 10);
-        context.fillStyle = "#d0d0d0";
+        context.fillStyle = colors.dark ? "#a8a8a8" : "#d0d0d0";
         context.fillRect(0, 0, 12, 10);
-        drawMark(context, mark, 0, 0, 12, 10);
+        drawMark(context, mark, colors, 0, 0, 12, 10);
         return make(
           "span",
           { "data-mark": mark },

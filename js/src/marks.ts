@@ -1,4 +1,5 @@
 import type { Mark } from "./cells";
+import type { ColorMap } from "./colormap";
 
 const BASE = "#8c8c8c";
 const DARK = "#141414";
@@ -13,32 +14,39 @@ export const MARK_NAMES: Record<Mark, string> = {
 };
 
 /**
- * Paints what no colour of a scale can say, in greys that no scale contains. Infinite cells are black with a
- * pale arrow, NaN cells hatched; a value outside the limits keeps its colour and gets a bar at that side.
+ * Paints what no colour of a scale can say, in greys that the scale does not contain. Infinite cells are black with
+ * a pale arrow, or the other way round where the scale begins dark; NaN cells are hatched; a value outside the limits
+ * keeps its colour and gets a bar at that side.
  */
 export function drawMark(
   context: CanvasRenderingContext2D,
   mark: Mark,
+  colors: ColorMap,
   x: number,
   y: number,
   width: number,
   height: number,
 ): void {
+  const [ink, paper] = colors.dark ? [PALE, DARK] : [DARK, PALE];
   const outside = mark === "above" || mark === "below";
   if (outside) {
     const thickness = Math.max(1, height * 0.28);
-    context.fillStyle = DARK;
+    context.fillStyle = ink;
     context.fillRect(x, mark === "above" ? y : y + height - thickness, width, thickness);
     return;
   }
-  context.fillStyle = mark === "nan" ? BASE : DARK;
+  if (mark === "nan") {
+    drawMissing(context, x, y, width, height);
+    return;
+  }
+  context.fillStyle = ink;
   context.fillRect(x, y, width, height);
-  context.fillStyle = mark === "nan" ? DARK : PALE;
-  if (mark === "nan") drawHatch(context, x, y, width, height);
-  else drawArrow(context, mark === "plus", x, y, width, height);
+  context.fillStyle = paper;
+  drawArrow(context, mark === "plus", x, y, width, height);
 }
 
-function drawHatch(
+/** Hatched: there is no number. */
+export function drawMissing(
   context: CanvasRenderingContext2D,
   x: number,
   y: number,
@@ -46,6 +54,8 @@ function drawHatch(
   height: number,
 ): void {
   context.save();
+  context.fillStyle = BASE;
+  context.fillRect(x, y, width, height);
   context.beginPath();
   context.rect(x, y, width, height);
   context.clip();

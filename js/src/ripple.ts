@@ -2,6 +2,7 @@ import { AnswerLane, type AnswerSteps } from "./answer_lane";
 import { prepare } from "./canvas";
 import { countMarks } from "./cells";
 import { Choice } from "./choice";
+import { colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatCount, formatShort, formatValue, visibleToken } from "./format";
@@ -10,7 +11,6 @@ import { paintGrid } from "./heatmap";
 import { laneParts, textAt } from "./lane";
 import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
-import { isDark, rippleColors } from "./ripple_colors";
 import { type Band, type Ripple, strongestCells, valueAt } from "./ripple_frame";
 import { hatchMissing, outlineEdits } from "./ripple_overlay";
 import { Room } from "./room";
@@ -137,7 +137,7 @@ export class RippleView {
     setText(this.low, formatShort(-ripple.limit));
     setText(this.high, formatShort(ripple.limit));
     const { context } = prepare(this.bar, BAR.width, BAR.height);
-    const colors = rippleColors(isDark(theme.background));
+    const colors = colorsOf(true, theme);
     for (let x = 0; x < BAR.width; x++) {
       context.fillStyle = colors.css(Math.round((x / (BAR.width - 1)) * 255));
       context.fillRect(x, 0, 1, BAR.height);
@@ -187,7 +187,7 @@ export class RippleView {
       Math.max(1, Math.round(this.scale.width * ratio)),
     );
     const plain = { ...cells, values: cells.values.map((value) => (Number.isNaN(value) ? 0 : value)) };
-    paintGrid(canvas, plain, limits, rippleColors(isDark(theme.background)), this.scale.width, height);
+    paintGrid(canvas, plain, limits, colorsOf(true, theme), this.scale.width, height);
     hatchMissing(canvas, cells, this.scale.width, height, theme);
     setText(strip.value, `|Δ| ≤ ${formatShort(band.most)}`);
     strip.value.title = `the largest change of layer ${band.label}`;

@@ -5,7 +5,7 @@ import { formatCount } from "./format";
 import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
 import { spread } from "./labels";
 import { textAt } from "./lane";
-import { drawMark } from "./marks";
+import { drawMissing } from "./marks";
 import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
 import { Room } from "./room";
@@ -99,11 +99,11 @@ export class RowMargin {
       const was = before?.[row];
       context.fillStyle = theme.muted;
       if (Number.isFinite(value)) context.fillRect(0, top, Math.max(0.5, length(value)), tall);
-      else drawMark(context, "nan", 0, top, STUB, tall);
+      else drawMissing(context, 0, top, STUB, tall);
       if (was === undefined) return;
       context.fillStyle = theme.ink;
       if (Number.isFinite(was)) context.fillRect(Math.min(width - 1.5, length(was)), top, 1.5, tall);
-      else drawMark(context, "nan", width - TICK, top, TICK, tall);
+      else drawMissing(context, width - TICK, top, TICK, tall);
     });
     this.canvas.title = describeOdd(frame.margin);
   }

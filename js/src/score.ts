@@ -156,6 +156,7 @@ export class Score {
       if (isFilled(frame)) {
         this.text.show(frame, this.link.get("steps"));
         if (!this.lanes.paint(this.shown(frame), ground) || !this.ripple.paint(frame, ground)) return false;
+        this.answer.paint(ground.theme);
       }
       this.root.dataset.drawn = String(frame.version);
     } catch (error) {

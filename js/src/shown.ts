@@ -1,5 +1,4 @@
 import { type Grid, valuesToPaint } from "./cells";
-import { type ColorMap, DIVERGING, SEQUENTIAL } from "./colormap";
 import { formatCount, formatShort } from "./format";
 import { currentLayer, currentSite, type FilledFrame } from "./frame";
 import { largest, roundLimit } from "./plot";
@@ -10,7 +9,8 @@ export type Run = "after" | "before" | "change";
 export interface Shown {
   grid: Grid;
   limits: [number, number];
-  colors: ColorMap;
+  /** Whether zero is the middle of the colours. */
+  signed: boolean;
   /** What the picture shows, in words, for a screen reader. */
   words: string;
 }
@@ -41,7 +41,6 @@ function madeGrid(frame: FilledFrame, run: Run): Shown {
   const { heatmap } = frame;
   const values = valuesOf(frame, run);
   const limits = run === "change" ? changeLimits(values) : heatmap.limits;
-  const colors = run === "change" || heatmap.signed ? DIVERGING : SEQUENTIAL;
   const site = currentSite(frame);
   const layer = currentLayer(frame);
   const words = [
@@ -52,7 +51,7 @@ function madeGrid(frame: FilledFrame, run: Run): Shown {
   return {
     grid: { rows: heatmap.rows, columns: heatmap.columns, values },
     limits,
-    colors,
+    signed: run === "change" || heatmap.signed,
     words: `heatmap: ${words.join("; ")}`,
   };
 }

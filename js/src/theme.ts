@@ -7,6 +7,8 @@ export interface Theme {
   faint: string;
   background: string;
   accent: string;
+  /** Whether the background is. */
+  dark: boolean;
 }
 
 const ROLES = ["ink", "muted", "faint", "background", "accent"] as const;
@@ -18,7 +20,14 @@ export function readTheme(root: HTMLElement): Theme {
   root.append(holder);
   const [ink, muted, faint, background, accent] = probes.map((probe) => getComputedStyle(probe).color);
   holder.remove();
-  return { ink: ink!, muted: muted!, faint: faint!, background: background!, accent: accent! };
+  const dark = isDark(background!);
+  return { ink: ink!, muted: muted!, faint: faint!, background: background!, accent: accent!, dark };
+}
+
+/** Whether a colour, as the browser computes it, is dark. */
+export function isDark(color: string): boolean {
+  const [red = 255, green = 255, blue = 255] = (color.match(/[\d.]+/g) ?? []).map(Number);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 128;
 }
 
 /** JupyterLab says on the body whether its theme is light; native controls follow `color-scheme`. */

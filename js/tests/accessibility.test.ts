@@ -1,7 +1,8 @@
 import axe from "axe-core";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { lstmFrame, WAITING } from "./fixture";
-import { mount } from "./mount";
+import { type ColorMap, colorIndex, DIVERGING, DIVERGING_DARK } from "../src/colormap";
+import { floats, lstmFrame, WAITING } from "./fixture";
+import { mount, pixelAt } from "./mount";
 
 const THEMES = {
   light: {
@@ -70,15 +71,31 @@ describe("names", () => {
 });
 
 describe("the theme", () => {
-  it("repaints the canvases when JupyterLab changes it, and the data keep their colours", async () => {
+  it("repaints the canvases when JupyterLab changes it, values in the page's own colours", async () => {
     useTheme("light");
-    const { find } = await mount();
-    const picture = (selector: string) => find<HTMLCanvasElement>(selector).toDataURL();
-    const lines = picture(".rnnwidget-trace-gates canvas");
-    const cells = picture(".rnnwidget-heatmap canvas[role=img]");
+    const frame = lstmFrame({ units: 3, steps: 4, unit: 0 });
+    if (!("heatmap" in frame)) throw new Error("not filled");
+    const values = [Number.NaN, Number.POSITIVE_INFINITY, 2, 0.5, -1, 0, 1, -0.5, 0, 0, 0, 0];
+    frame.heatmap.data = floats(values);
+    const { find } = await mount({ _frame: frame });
+    const lines = () => find<HTMLCanvasElement>(".rnnwidget-trace-gates canvas").toDataURL();
+    const before = lines();
+    const canvas = find<HTMLCanvasElement>(".rnnwidget-heatmap canvas[role=img]");
+    const colors = (map: ColorMap, cells: number[]) =>
+      cells.map((cell) => [...map.bytes.slice(4 * colorIndex(values[cell]!, [-1, 1])).slice(0, 3)]);
+    const pixels = (cells: number[]) =>
+      cells.map((cell) => pixelAt(canvas, 3, 4, Math.floor(cell / 4), cell % 4));
+    const plain = [3, 4, 5, 6, 7];
+    expect(pixels(plain)).toEqual(colors(DIVERGING, plain));
+    const corner = () => pixelAt(canvas, 3 * 40, 4 * 40, 1, 41);
+    expect(corner()).toEqual([20, 20, 20]);
     useTheme("dark");
-    await expect.poll(() => picture(".rnnwidget-trace-gates canvas")).not.toBe(lines);
-    expect(picture(".rnnwidget-heatmap canvas[role=img]")).toBe(cells);
+    await expect.poll(lines).not.toBe(before);
+    expect(pixels(plain)).toEqual(colors(DIVERGING_DARK, plain));
+    expect(corner()).toEqual([250, 250, 250]);
+    expect(pixels([2])).toEqual(colors(DIVERGING_DARK, [2]));
+    expect(pixelAt(canvas, 3 * 18, 4, 0, 2)).toEqual([250, 250, 250]);
+    expect(pixels([0])[0]![0]).toBe(pixels([0])[0]![1]);
   });
 
   it("begins every selector with the package's class", async () => {

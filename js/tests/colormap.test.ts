@@ -1,13 +1,20 @@
 import { describe, expect, it } from "vitest";
 import {
+  type ColorMap,
   colorIndex,
+  colorsOf,
   DIVERGING,
+  DIVERGING_DARK,
+  divergingDarkLab,
   divergingLab,
   inGamut,
   type Lab,
   SEQUENTIAL,
+  SEQUENTIAL_DARK,
+  sequentialDarkLab,
   sequentialLab,
 } from "../src/colormap";
+import { isDark } from "../src/theme";
 
 const shares = Array.from({ length: 256 }, (_, index) => index / 255);
 
@@ -41,6 +48,8 @@ describe("colour maps", () => {
   it.each([
     ["diverging", divergingLab],
     ["sequential", sequentialLab],
+    ["dark diverging", divergingDarkLab],
+    ["dark sequential", sequentialDarkLab],
   ])("the %s map stays inside sRGB", (_, at) => {
     expect(shares.filter((share) => !inGamut(at(share)))).toEqual([]);
   });
@@ -49,6 +58,9 @@ describe("colour maps", () => {
     ["diverging, negative side", DIVERGING.bytes, 0, 127],
     ["diverging, positive side", DIVERGING.bytes, 128, 255],
     ["sequential", SEQUENTIAL.bytes, 0, 255],
+    ["dark diverging, negative side", DIVERGING_DARK.bytes, 0, 127],
+    ["dark diverging, positive side", DIVERGING_DARK.bytes, 128, 255],
+    ["dark sequential", SEQUENTIAL_DARK.bytes, 0, 255],
   ])("equal steps look equal: %s", (_, bytes, from, to) => {
     const found = strides(bytes, from, to);
     expect(Math.max(...found) / Math.min(...found)).toBeLessThan(1.12);
@@ -58,6 +70,9 @@ describe("colour maps", () => {
     ["diverging, negative side", DIVERGING.bytes, 0, 127, 1],
     ["diverging, positive side", DIVERGING.bytes, 128, 255, -1],
     ["sequential", SEQUENTIAL.bytes, 0, 255, -1],
+    ["dark diverging, negative side", DIVERGING_DARK.bytes, 0, 127, -1],
+    ["dark diverging, positive side", DIVERGING_DARK.bytes, 128, 255, 1],
+    ["dark sequential", SEQUENTIAL_DARK.bytes, 0, 255, 1],
   ])("lightness is linear: %s", (_, bytes, from, to, direction) => {
     const start = labOf(bytes, from)[0];
     const end = labOf(bytes, to)[0];
@@ -68,11 +83,26 @@ describe("colour maps", () => {
     }
   });
 
-  it("zero is light and neutral; equal sizes are equally dark", () => {
-    const middle = labOf(DIVERGING.bytes, 128);
-    expect(middle[0]).toBeGreaterThan(0.95);
+  it.each([
+    ["light", DIVERGING, 0.95, 1],
+    ["dark", DIVERGING_DARK, 0, 0.25],
+  ])("zero is %s and neutral; equal sizes are equally far from it", (_, { bytes }, least, most) => {
+    const middle = labOf(bytes, 128);
+    expect(middle[0]).toBeGreaterThan(least);
+    expect(middle[0]).toBeLessThan(most);
     expect(Math.hypot(middle[1], middle[2])).toBeLessThan(0.01);
-    expect(labOf(DIVERGING.bytes, 0)[0]).toBeCloseTo(labOf(DIVERGING.bytes, 255)[0], 2);
+    expect(labOf(bytes, 0)[0]).toBeCloseTo(labOf(bytes, 255)[0], 2);
+  });
+
+  it("nothing is dark on a dark page and light on a light one", () => {
+    const atZero = (map: ColorMap, index: number) => isDark(map.css(index));
+    expect([true, false].map((signed) => atZero(colorsOf(signed, { dark: true }), signed ? 128 : 0))).toEqual(
+      [true, true],
+    );
+    expect(
+      [true, false].map((signed) => atZero(colorsOf(signed, { dark: false }), signed ? 128 : 0)),
+    ).toEqual([false, false]);
+    expect([isDark("rgb(17, 17, 17)"), isDark("rgb(255, 255, 255)")]).toEqual([true, false]);
   });
 
   it("maps the limits to the ends and everything beyond too", () => {
