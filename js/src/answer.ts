@@ -47,6 +47,8 @@ export class AnswerView {
   private readonly caption = make("div", { class: "rnnwidget-muted" });
   private readonly bars = make("div", { class: "rnnwidget-bars" });
   private readonly strip = new StripPicture();
+  /** Letters of the longest name so far: a column that gave way again would have the bars jump. */
+  private longest = 0;
   private readonly more = make("div", { class: "rnnwidget-muted" });
 
   constructor() {
@@ -71,6 +73,8 @@ export class AnswerView {
     }
     const bars = barsOf(answer);
     const range = answerRange(answer);
+    this.longest = Math.max(this.longest, ...bars.map(({ label }) => visibleToken(label).length));
+    this.bars.style.setProperty("--rw-longest", String(this.longest));
     this.bars.replaceChildren(...bars.map((bar) => barRow(bar, range, answer)));
     const hidden = answer.labels.length - bars.length;
     setText(this.more, hidden > 0 ? `and ${hidden.toLocaleString("en")} smaller ones` : "");

@@ -1,11 +1,13 @@
 import { make } from "./dom";
 import { formatShort } from "./format";
 import type { Series } from "./frame";
+import { roundUp } from "./timescale";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TALL = 96;
 const LOW = 56;
 const PAD = 3;
+const TICKS = 6;
 
 /** The points of a line in a box 1000 wide; a break where a value is not finite. */
 export function pathOf(values: Float32Array, [low, high]: readonly [number, number], height: number): string {
@@ -47,7 +49,25 @@ export function seriesPlot(series: Series, edited: boolean): HTMLElement {
   ])
     legend.append(make("span", { "data-line": line! }, name!));
   const plots = Array.from({ length: series.channels }, (_, channel) => plotOf(series, channel, edited));
-  return make("div", { class: "rnnwidget-series" }, legend, ...plots);
+  return make("div", { class: "rnnwidget-series" }, legend, ...plots, axisOf(series));
+}
+
+/** The round steps of a series along its foot, where its points are. */
+function axisOf({ steps }: Series): HTMLElement {
+  const field = make("div", { class: "rnnwidget-series-ticks" });
+  const spacing = roundUp(steps / TICKS);
+  for (let step = 0; step < steps; step += spacing) {
+    const tick = make("span", {}, String(step));
+    tick.style.left = `${steps > 1 ? (100 * step) / (steps - 1) : 0}%`;
+    field.append(tick);
+  }
+  const name = make("span", { class: "rnnwidget-axis-label" }, "step");
+  return make(
+    "div",
+    { class: "rnnwidget-series-plot rnnwidget-series-axis", "aria-hidden": "true" },
+    name,
+    field,
+  );
 }
 
 function plotOf(series: Series, channel: number, edited: boolean): HTMLElement {

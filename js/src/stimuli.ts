@@ -57,7 +57,7 @@ export class StimulusLane implements Lane {
     this.element.hidden = inputs === null;
     if (!inputs) return;
     const height = CHANNEL * inputs.names.length;
-    this.element.style.height = `${height + (frame.writing ? 20 : 0)}px`;
+    this.element.style.height = frame.writing ? `calc(${height}px + var(--rw-foot))` : `${height}px`;
     const names = JSON.stringify(inputs.names);
     if (!this.drawn.still(inputs.data, inputs.before, names, scale.width, theme, devicePixelRatio))
       this.draw(inputs, frame.steps, { scale, theme });

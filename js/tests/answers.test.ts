@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import type { Answer, Wire } from "../src/frame";
+import { floats, lstmFrame } from "./fixture";
+import { mount } from "./mount";
+
+function framed(answer: object) {
+  const base = lstmFrame() as { answer: Wire<Answer> };
+  return lstmFrame({}, { answer: { ...base.answer, ...answer } as never });
+}
+
+const forecast = (steps: number, channels = 2) => {
+  const line = floats(Array.from({ length: steps * channels }, (_, at) => Math.sin(at)));
+  return { series: { channels, steps, before: line, after: line, truth: line } };
+};
+
+describe("a forecast", () => {
+  it.each([
+    [1, ["0"]],
+    [12, ["0", "2", "4", "6", "8", "10"]],
+    [80, ["0", "20", "40", "60"]],
+  ])("of %i steps has them along its foot, under its points", async (steps, labels) => {
+    const { find, root } = await mount({ _frame: framed(forecast(steps)) });
+    const ticks = [...root.querySelectorAll<HTMLElement>(".rnnwidget-series-ticks span")];
+    expect(ticks.map((tick) => tick.textContent)).toEqual(labels);
+    const plot = find(".rnnwidget-series-plot svg").getBoundingClientRect();
+    for (const tick of ticks) {
+      const box = tick.getBoundingClientRect();
+      const share = steps > 1 ? Number(tick.textContent) / (steps - 1) : 0;
+      expect((box.left + box.right) / 2).toBeCloseTo(plot.left + share * plot.width, 0);
+      expect(box.right).toBeLessThanOrEqual(root.getBoundingClientRect().right);
+    }
+    const [low, name] = [...root.querySelectorAll(".rnnwidget-series .rnnwidget-axis-label")].slice(-2);
+    expect(name!.textContent).toBe("step");
+    expect(name!.getBoundingClientRect().top).toBeGreaterThanOrEqual(low!.getBoundingClientRect().bottom);
+  });
+});
+
+describe("bars", () => {
+  const named = (labels: string[]) => ({
+    labels,
+    before: floats(labels.map(() => 1)),
+    after: floats(labels.map(() => 2)),
+    picked: 0,
+  });
+
+  it("give long names room, and keep it", async () => {
+    const { root, show } = await mount({ _frame: framed(named(["entropy (nats)", "length of answer"])) });
+    const names = () => [...root.querySelectorAll<HTMLElement>(".rnnwidget-bar-name")];
+    for (const name of names()) expect(name.scrollWidth).toBeLessThanOrEqual(name.clientWidth);
+    const wide = names()[0]!.clientWidth;
+    await show({ ...framed(named(["a", "b"])), version: 2 });
+    expect(names()[0]!.clientWidth).toBe(wide);
+  });
+});
+
+describe("the list of edits", () => {
+  it("moves nothing below it up to three edits, and scrolls beyond seven", async () => {
+    const edited = (count: number, version: number) =>
+      lstmFrame({}, { version, edits: Array.from({ length: count }, (_, at) => `edit ${at}`) });
+    const { find, show } = await mount({ _frame: edited(0, 1) }, { width: 600 });
+    const below = () => find(".rnnwidget-answer").getBoundingClientRect().top;
+    const before = below();
+    await show(edited(3, 2));
+    expect(below()).toBe(before);
+    await show(edited(7, 3));
+    const most = below();
+    await show(edited(20, 4));
+    expect(below()).toBe(most);
+  });
+});
