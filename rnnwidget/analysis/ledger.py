@@ -98,14 +98,13 @@ def cell_ledger(layer: LayerRecording, step: int | None = None) -> Ledger:
             f"layer {layer.name!r} is of family {layer.family!r}, whose state is not kept by a gate and added to; "
             f"a ledger is there for {', '.join(_MEMORIES)}"
         )
-    parts = layer.source.parts
-    live = torch.cat([part.live for part in parts])
+    live = layer.source.live
     if step is not None and not 0 <= step < live.size(0):
         raise IndexError(f"step {step} is outside the run of layer {layer.name!r}: it has {live.size(0)} steps")
     if live.size(0) == 0:
         raise ValueError(f"layer {layer.name!r} has read no steps")
     with our_arithmetic(live.device.type):
-        rank = _reading_rank(parts, reverse=_REVERSE.search(layer.name) is not None)
+        rank = _reading_rank(layer.source.parts, reverse=_REVERSE.search(layer.name) is not None)
         return _accounted(layer, memory, _Reading(rank, live, rank.masked_fill(~live, -1)), step)
 
 

@@ -152,8 +152,7 @@ def _calls(twin: Twin, recording: Recording, layer: str) -> tuple[LayerRecording
 
 def _activity(calls: Sequence[LayerRecording]) -> Float[Tensor, "sample unit"]:
     """The hidden states of every live step of every sequence and call."""
-    live = [torch.cat([part.live for part in call.source.parts]) for call in calls]
-    return torch.cat([call.hidden[where] for call, where in zip(calls, live, strict=True)])
+    return torch.cat([call.hidden[call.source.live] for call in calls])
 
 
 def _asked(units: Indices, width: int, layer: str) -> Int[Tensor, " unit"]:

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.recording import Recording
 
 
@@ -33,7 +32,7 @@ class RecordedValues:
     def mean(self, layer: str, site: str) -> Float[Tensor, " unit"]:
         """The mean of each unit over every live step of every sequence and call."""
         if (layer, site) not in self._means:
-            rows = [call[site][_live(call)].double() for call in self.recording.calls(layer)]
+            rows = [call[site][call.source.live].double() for call in self.recording.calls(layer)]
             self._means[layer, site] = torch.cat(rows).mean(dim=0)
         return self._means[layer, site]
 
@@ -43,9 +42,4 @@ class RecordedValues:
         """The values of the ``ordinal``-th call, or of the last one that there is, and where they are no padding."""
         calls = self.recording.calls(layer)
         call = calls[min(ordinal, len(calls) - 1)]
-        return call[site], _live(call).unsqueeze(-1)
-
-
-def _live(call: LayerRecording) -> Bool[Tensor, "time batch"]:
-    """Where sequences have steps: in a run of packed calls there is padding before its end too."""
-    return torch.cat([part.live for part in call.source.parts])
+        return call[site], call.source.live.unsqueeze(-1)

@@ -67,10 +67,20 @@ class LayerSource(ABC):
         """How many steps each sequence has."""
 
     @property
+    def live_until_the_end(self) -> Bool[Tensor, "time batch"]:
+        """The steps before each sequence's end."""
+        lengths = self.lengths
+        return torch.arange(self.steps, device=lengths.device).unsqueeze(1) < lengths
+
+    @property
+    def live(self) -> Bool[Tensor, "time batch"]:
+        """Where sequences have steps: in a run of packed calls there is padding before a sequence's end too."""
+        return torch.cat([part.live for part in self.parts])
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """The calls that the run is made of, oldest first; in a file stitched calls are one."""
-        lengths = self.lengths
-        return (Part(0, torch.arange(self.steps, device=lengths.device).unsqueeze(1) < lengths, self.edits),)
+        return (Part(0, self.live_until_the_end, self.edits),)
 
     @property
     @abstractmethod

@@ -156,12 +156,13 @@ def _fits(tensor: Tensor, role: str, header: LayerHeader, call: int, tensors: Te
         "initial": (batch, units),
         "inputs": (steps, batch, None),
         "lengths": (batch,),
+        "live": (steps, batch),
         "replay_error": (1,),
         **dict.fromkeys(("mean", "low", "high"), (-(-steps // (stored.coarse_steps or 1)), batch, units)),
     }
     if not _is(tensor, *shapes.get(kind, (steps, batch, units)), broadcast=edit):
         return False
-    kinds = {"lengths": tensor.dtype == torch.int64, "edit_mask": tensor.dtype == torch.bool}
+    kinds = {"lengths": tensor.dtype == torch.int64, **dict.fromkeys(("edit_mask", "live"), tensor.dtype == torch.bool)}
     if not kinds.get(kind, kind in ("inputs", "edit_value") or tensor.is_floating_point()):
         return False
     values = {"lengths": (0, steps), "replay_error": (0, float("inf"))}

@@ -47,12 +47,16 @@ class StoredEdit:
 
 @dataclass(frozen=True)
 class StoredCall:
-    """What is known of one call of a layer beside its tensors; ``coarse_steps`` is None without a coarse level."""
+    """What is known of one call of a layer beside its tensors; ``coarse_steps`` is None without a coarse level.
+
+    ``gaps`` says that a sequence has padding before its end, as where packed calls were stitched.
+    """
 
     batch_first: bool | None
     truncations: tuple[int, ...]
     coarse_steps: int | None
     edits: tuple[StoredEdit, ...]
+    gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class LayerHeader:
             yield f"edit_value:{place}"
             if edit.masked:
                 yield f"edit_mask:{place}"
+        if self.calls[call].gaps:
+            yield "live"
         if self.calls[call].coarse_steps is not None:
             yield from (f"{kind}:{site}" for site in self.sites for kind in ("mean", "low", "high"))
 
@@ -227,6 +233,7 @@ def _call(node: _Node, sites: tuple[str, ...]) -> StoredCall:
         truncations=truncations,
         coarse_steps=None if coarse_steps.value is None else coarse_steps.whole(2),
         edits=tuple(_edit(edit, sites) for edit in node.get("edits").each()),
+        gaps="gaps" in node.value and node.get("gaps").truth(),
     )
 
 

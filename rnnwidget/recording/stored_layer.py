@@ -13,7 +13,7 @@ from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.cells.family import Family, Get, Quantities
 from rnnwidget.cells.layer_run import Arrivals, LayerRun
 from rnnwidget.recording.coarse_levels import CoarseLevel
-from rnnwidget.recording.layer_source import LayerSource
+from rnnwidget.recording.layer_source import LayerSource, Part
 from rnnwidget.recording.stored_format import LayerHeader
 from rnnwidget.recording.stretches import Window
 
@@ -92,6 +92,10 @@ class StoredLayer(LayerSource):
     @property
     def lengths(self) -> Tensor:
         return self._read("lengths")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (Part(0, self._read("live"), self.edits),) if "live" in self._tensors else super().parts
 
     @property
     def initial(self) -> tuple[Tensor, ...]:

@@ -1,5 +1,7 @@
 """Edits that take their values from another run, and lesions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -205,7 +207,8 @@ def test_in_a_registered_family() -> None:
         assert one.change[name].abs().max() > 0
 
 
-def test_padding_inside_a_run_of_packed_calls_is_no_value() -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_padding_inside_a_run_of_packed_calls_is_no_value(stored: bool, tmp_path: Path) -> None:
     module = torch.nn.GRU(3, 4).double()
 
     def packed(steps: int, lengths: list[int]) -> torch.nn.utils.rnn.PackedSequence:
@@ -214,8 +217,12 @@ def test_padding_inside_a_run_of_packed_calls_is_no_value() -> None:
 
     with torch.no_grad(), rw.record(module) as recording:
         _, h = module(packed(3, [2, 3, 1]))
-        module(packed(2, [1, 2, 2]), h)
+        _, h2 = module(packed(2, [1, 2, 2]), h)
     donor = recording["l0"].hidden
+    if stored:
+        recording.save(tmp_path / "run.safetensors")
+        recording = rw.load(tmp_path / "run.safetensors")
+        torch.testing.assert_close(rw.cell_ledger(recording["l0"]).total, h2[0])
     x = torch.randn(5, 3, 3).double()
     with torch.no_grad(), rw.edited(module, rw.lesion([0], to="mean", recording=recording)):
         lesioned = module(x)[0]

@@ -31,6 +31,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         with rw.edited(module, rw.clamp("f", 0.5, steps=[1, 2]), rw.shift("i", 1.0)):
             module(torch.randn(5, 1, 2, **kind))
         module(torch.randn(COLUMNS + 1, 1, 2, **kind))
+        _, state = module(nn.utils.rnn.pack_sequence([torch.randn(3, 2, **kind), torch.randn(1, 2, **kind)]))
+        module(torch.randn(2, 2, 2, **kind), state)
     recording.save(folder / "good.safetensors")
     return folder / "good.safetensors", folder / "bad.safetensors"
 
@@ -57,6 +59,7 @@ def use(path: Path) -> None:
             assert layer.inputs.shape[:2] == layer.hidden.shape[:2]
             assert set(layer.initial) == set(layer.states)
             assert layer.lengths.shape == layer.hidden.shape[1:2]
+            assert layer.source.live.shape == layer.hidden.shape[:2]
             assert not layer.replay_error < 0
     recording.to_xarray(call=0, preactivations=True)
 
@@ -318,4 +321,4 @@ def test_names_run_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
         renamed = {key.replace("l0/", f"{name}/", 1) if key.startswith("l0/") else key: e for key, e in entries.items()}
         loaded = rw.load(put_together(bad, description, renamed, body))
         assert loaded.layers == (name, "l1")
-        assert loaded[name].hidden.shape == (COLUMNS + 1, 1, 2)
+        assert loaded.calls(name)[2].hidden.shape == (COLUMNS + 1, 1, 2)
