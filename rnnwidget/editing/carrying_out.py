@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.autocast import autocast_result, uncast
 from rnnwidget.editing.clamped_weights import ClampedWeights, clamped_for_now
 from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folded import Folded
@@ -26,7 +26,6 @@ from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
 from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
-from rnnwidget.recording.sequences import SequenceLayout
 
 States = tuple[Tensor, ...]
 # So few steps are made sooner one by one than with other weights.
@@ -60,16 +59,9 @@ def run_edited_layer(
     carried = _carried_out(call, index, inputs, initial, edits, cuts, memory)
     if autocast_of(inputs.device.type) is None:
         return carried
-    dtype = _autocast_result(call, index, inputs, initial)
+    dtype = autocast_result(call, index, inputs, initial)
     output, finals = carried.output
     return carried._replace(output=LayerOutput(output.to(dtype), tuple(state.to(dtype) for state in finals)))
-
-
-def _autocast_result(call: RecurrentCall, index: int, inputs: Tensor, initial: States) -> torch.dtype:
-    """The precision of what a layer gives under autocast: PyTorch decides, so one step of its kernel is asked."""
-    states = tuple(state.new_zeros(state.size(0), 1, state.size(-1)) for state in initial)
-    one = call._replace(layout=SequenceLayout(steps=1, batch=1, batch_first=False))
-    return one.run_layer(call.weights[index], inputs.new_zeros(1, 1, inputs.size(-1)), states).output.dtype
 
 
 def _carried_out(
@@ -175,12 +167,6 @@ def _finite(reached: Tensor) -> bool:
     return reached.numel() == 0 or math.isfinite(reached.sum().item()) or bool(torch.isfinite(reached).all())
 
 
-def _uncast(tensor: Tensor) -> AbstractContextManager[object]:
-    """Autocast off: for our own steps, and for arranging sequences, which it refuses in the other half precision."""
-    device = tensor.device.type
-    return nullcontext() if autocast_of(device) is None else torch.autocast(device, enabled=False)
-
-
 def _needs_graph(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
@@ -220,7 +206,7 @@ class _Direction:
 
     def run(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         """The hidden states by input position, time first or packed, and the final states in call order."""
-        with _uncast(inputs):
+        with uncast(inputs):
             read = self._reading.read(inputs)
         values = (edit.value for edit in self._edits.edits)
         self._graph = _needs_graph(inputs, *states, *self._weights.tensors(), *values)
@@ -277,7 +263,7 @@ class _Direction:
     def _done_with(self, leg: Leg, result: tuple[Tensor, States], states: States) -> States:
         self._done.append(leg)
         self._pieces.append(result[0])
-        with _uncast(result[0]):
+        with uncast(result[0]):
             return self._reading.states_after(states, result[1], leg)
 
     def _stepped(self, leg: Leg, inputs: Tensor, live: States, states: States) -> States:
@@ -287,7 +273,7 @@ class _Direction:
     def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         # Between two half precisions we step in single, as we do from single to half.
         dtype = torch.float32 if mixes_halves(self._weights.input_hidden) else self._weights.input_hidden.dtype
-        with _uncast(inputs):
+        with uncast(inputs):
             padded, live = self._reading.padded(inputs, leg)
             edits = self._edits.between(leg.start, leg.stop).of_first(padded.size(1))
             hidden, reached = stepped(
