@@ -83,16 +83,17 @@ export class TraceGrip {
     if (!lane || !brush) return [];
     const { frame, scale, lines, heightOf } = lane;
     const steps: [number, number] = [brush[0], Math.min(brush[1], frame.steps)];
-    return lines.flatMap(({ site, values }) => {
+    return lines.flatMap(({ site, values }, place) => {
       const gate: Gate | undefined = frame.panel.find(
         (row) => row.site === site && row.kinds.includes("clamp"),
       );
       const inside = values.subarray(...steps);
       const mean = inside.reduce((sum, value) => sum + value, 0) / inside.length;
       if (!gate || !Number.isFinite(mean)) return [];
-      const middle = Math.floor((steps[0] + steps[1] - 1) / 2);
-      const y = heightOf(Number.isFinite(values[middle]) ? values[middle]! : mean);
-      return [{ gate, unit: frame.trace.unit, steps: brush, mean, x: scale.centre(middle), y }];
+      // Side by side, so that lines on each other have handles that are not.
+      const at = steps[0] + Math.floor(((steps[1] - steps[0]) * (place + 1)) / (lines.length + 1));
+      const y = heightOf(Number.isFinite(values[at]) ? values[at]! : mean);
+      return [{ gate, unit: frame.trace.unit, steps: brush, mean, x: scale.centre(at), y }];
     });
   }
 

@@ -46,3 +46,21 @@ export function spread(heights: number[], gap: number, low: number, high: number
   }
   return moved;
 }
+
+/** The same, without those that would come to stand farther than a `gap` from their own height: the last go first. */
+export function spreadNear<T extends { height: number }>(
+  items: readonly T[],
+  gap: number,
+  low: number,
+  high: number,
+): (T & { place: number })[] {
+  const places = spread(
+    items.map(({ height }) => height),
+    gap,
+    low,
+    high,
+  );
+  const far = items.findLastIndex(({ height }, index) => Math.abs(places[index]! - height) > gap);
+  if (far > 0) return spreadNear(items.toSpliced(far, 1), gap, low, high);
+  return items.map((item, index) => ({ ...item, place: places[index]! }));
+}

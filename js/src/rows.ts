@@ -3,7 +3,7 @@ import { make } from "./dom";
 import { editedUnits } from "./edited";
 import { formatCount } from "./format";
 import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
-import { spread } from "./labels";
+import { spreadNear } from "./labels";
 import { textAt } from "./lane";
 import { drawMissing } from "./marks";
 import { Remembered } from "./remembered";
@@ -51,17 +51,22 @@ export class RowMarkers {
     rowHeight: number,
     height: number,
   ): void {
-    const room = Math.floor(height / LINE);
-    const newest = units.slice(-room).filter((unit) => rowOfUnit(frame, unit) >= 0);
-    const centres = newest.map((unit) => (rowOfUnit(frame, unit) + 0.5) * rowHeight);
-    const places = spread(centres, LINE, LINE / 2, height - LINE / 2);
-    const wanted = JSON.stringify([newest, places, frame.trace.unit, selected]);
+    const traced = (unit: number) => Number(unit === frame.trace.unit);
+    const newest = units
+      .slice(-Math.floor(height / LINE))
+      .reverse()
+      .sort((one, other) => traced(other) - traced(one));
+    const centred = newest
+      .map((unit) => ({ unit, height: (rowOfUnit(frame, unit) + 0.5) * rowHeight }))
+      .filter(({ height }) => height > 0);
+    const named = spreadNear(centred, LINE, LINE / 2, height - LINE / 2);
+    const wanted = JSON.stringify([named, frame.trace.unit, selected]);
     if (wanted === this.shown) return;
     this.shown = wanted;
     this.names.replaceChildren(
-      ...newest.map((unit, index) => {
+      ...named.map(({ unit, place }) => {
         const pinned = unit === frame.trace.unit;
-        const label = textAt("rnnwidget-unit-name", places[index]!, `#${unit}`);
+        const label = textAt("rnnwidget-unit-name", place, `#${unit}`);
         label.classList.toggle("rnnwidget-pinned", pinned && selected);
         return label;
       }),

@@ -12,7 +12,7 @@ export interface Stand {
   y: number;
 }
 
-/** A gate's line taken hold of by the keyboard: a slider on the line, in the middle of the brush. */
+/** A gate's line taken hold of by the keyboard: a slider on the line, inside the brush. */
 export class TraceHandle {
   readonly input = make("input", {
     type: "range",

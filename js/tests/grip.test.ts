@@ -138,9 +138,11 @@ describe("the handle of a gate's line", () => {
     expect(forget.getAttribute("aria-valuetext")).toBe(`${Number(forget.value).toFixed(2)} on average`);
     const box = forget.getBoundingClientRect();
     const field = forget.parentElement!.getBoundingClientRect();
-    const onLine = HEIGHT - PAD - heightAt("forget_gate", 24) * (HEIGHT - 2 * PAD);
+    const onLine = HEIGHT - PAD - heightAt("forget_gate", 25) * (HEIGHT - 2 * PAD);
     expect((box.top + box.bottom) / 2 - field.top).toBeCloseTo(onLine, 0);
-    expect((box.left + box.right) / 2 - field.left).toBeCloseTo((24.5 / 60) * field.width, 0);
+    expect((box.left + box.right) / 2 - field.left).toBeCloseTo((25.5 / 60) * field.width, 0);
+    const others = ["input gate", "output gate"].map((gate) => handle(view, gate).getBoundingClientRect());
+    for (const other of others) expect(Math.abs(other.left - box.left)).toBeGreaterThan(box.width);
     view.model.receive({ steps: null });
     await expect.poll(() => handles(view).length).toBe(0);
   });

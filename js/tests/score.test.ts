@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { userEvent } from "vitest/browser";
+import { decode } from "../src/decoding";
+import { type FilledFrame, rowOfUnit } from "../src/frame";
 import { lstmFrame, WAITING } from "./fixture";
 import { HEATMAP, mount, point } from "./mount";
 
@@ -156,8 +158,8 @@ describe("the selection", () => {
   it("is marked in the gutter with its numbers", async () => {
     const { root, find } = await mount({ units: [24, 17] });
     expect([...root.querySelectorAll(".rnnwidget-unit-name")].map((name) => name.textContent)).toEqual([
-      "#24",
       "#17",
+      "#24",
     ]);
     expect(find(".rnnwidget-pinned").textContent).toBe("#17");
     const canvas = find<HTMLCanvasElement>(".rnnwidget-markers");
@@ -165,6 +167,21 @@ describe("the selection", () => {
       canvas.getContext("2d")!.getImageData(2, Math.floor((index + 0.5) * (canvas.height / 64)), 1, 1)
         .data[3]! > 0;
     expect([1, 2, 3, 4].map(inked)).toEqual([false, true, true, false]);
+  });
+
+  it("has no name that stands off its row, and always that of the traced unit", async () => {
+    const units = Array.from({ length: 64 }, (_, unit) => unit).filter((unit) => unit !== 17);
+    const { root } = await mount({ units: [...units, 17] });
+    const top = root.querySelector(HEATMAP)!.getBoundingClientRect().top;
+    const names = [...root.querySelectorAll<HTMLElement>(".rnnwidget-unit-name")];
+    expect(names.length).toBeGreaterThan(5);
+    expect(names.map((name) => name.textContent)).toContain("#17");
+    const frame = decode(lstmFrame()) as FilledFrame;
+    for (const name of names) {
+      const box = name.getBoundingClientRect();
+      const own = top + 4 * (rowOfUnit(frame, Number(name.textContent!.slice(1))) + 0.5);
+      expect(Math.abs((box.top + box.bottom) / 2 - own)).toBeLessThan(14);
+    }
   });
 
   it("of steps is drawn on the axis or the tokens and shown over all lanes", async () => {
