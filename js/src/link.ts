@@ -64,7 +64,7 @@ export interface Traits {
   lane: AnswerSteps | Record<string, never>;
   _status: Status;
   _drawn: number;
-  _request: Request | Record<string, never>;
+  _request: Requests | Record<string, never>;
   layer: string;
   sequence: number;
   site: string;
@@ -82,12 +82,28 @@ export interface Traits {
   _code: string;
 }
 
+/** A request, and those before it that Python may not have had: a host keeps the newest value of a trait only. */
+export type Requests = Request & { before?: Request[] };
+
 type WithoutSerial<T> = T extends { serial: number } ? Omit<T, "serial"> : never;
 export type Wish = WithoutSerial<Request>;
 
+/** Whether a wish says all that an earlier one of the same gesture said. */
+function supersedes(newer: Wish, older: Wish): boolean {
+  if ("dials" in newer && "dials" in older) {
+    const about = ({ layer, units, steps, only, gesture }: Omit<Moves, "serial">) =>
+      JSON.stringify([layer, units, steps, only, gesture]);
+    return about(newer) === about(older);
+  }
+  const gesture = (wish: Wish) =>
+    "inputs" in wish && "gesture" in wish.inputs ? wish.inputs.gesture : undefined;
+  return gesture(newer) !== undefined && gesture(newer) === gesture(older);
+}
+
 /** The traits, typed, and the requests of one view, paced to one a painted frame. */
 export class Link {
-  private wish: Wish | null = null;
+  /** What is to be sent with the next animation frame, of one gesture the newest only. */
+  private wishes: Wish[] = [];
   private scheduled = 0;
   /** A version is on the page, and Python has not been told. */
   private owed = false;
@@ -122,9 +138,11 @@ export class Link {
     this.signal.addEventListener("abort", () => this.model.off("comm_live_update", wrapped));
   }
 
-  /** Sends a wish at once, and the newest of those that follow with each animation frame; all views share serials. */
+  /** Sends a wish at once, and those that follow with each animation frame; all views share serials. */
   request(wish: Wish): void {
-    this.wish = wish;
+    const last = this.wishes.at(-1);
+    if (last && supersedes(wish, last)) this.wishes.pop();
+    this.wishes.push(wish);
     if (this.scheduled === 0) this.flush();
   }
 
@@ -143,7 +161,7 @@ export class Link {
 
   /** The serial of the newest request, sent or about to be. */
   get newest(): number {
-    return this.sent + (this.wish ? 1 : 0);
+    return this.sent + this.wishes.length;
   }
 
   /** The serial up to which Python has answered, with a picture or with an error. */
@@ -173,11 +191,23 @@ export class Link {
 
   private flush(): void {
     this.scheduled = 0;
-    if (!this.wish) return;
+    if (this.wishes.length === 0) return;
     this.scheduled = requestAnimationFrame(() => this.flush());
-    const serial = this.sent + 1;
-    const wish = this.wish;
-    this.wish = null;
-    this.set({ _request: { ...wish, serial } as Request });
+    const first = this.sent + 1;
+    const fresh = this.wishes.map((wish, place) => ({ ...wish, serial: first + place }) as Request);
+    this.wishes = [];
+    const pending = this.unanswered;
+    while (pending.length > 0 && supersedes(fresh[0]!, pending.at(-1)!)) pending.pop();
+    const before = [...pending, ...fresh.slice(0, -1)];
+    const newest = fresh.at(-1)!;
+    this.set({ _request: before.length > 0 ? { ...newest, before } : newest });
+  }
+
+  /** What any view has sent and Python has not answered, the oldest first. */
+  private get unanswered(): Request[] {
+    const request = this.get("_request");
+    if (!("serial" in request)) return [];
+    const { before = [], ...newest } = request;
+    return [...before, newest as Request].filter(({ serial }) => serial > this.answered);
   }
 }

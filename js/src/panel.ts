@@ -57,6 +57,7 @@ export class GatePanel implements Hands {
     link.listen("_status", () => {
       this.look();
       if (link.get("_status").state !== "error") return;
+      this.sync();
       this.begin();
       this.lookOn();
     });

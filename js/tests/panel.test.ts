@@ -30,8 +30,41 @@ describe("a slider", () => {
         steps: null,
         gesture: expect.any(String),
         dials: { input_gate: { kind: "shift", value: -2 }, forget_gate: { kind: "shift", value: 1.5 } },
+        before: [expect.objectContaining({ serial: 1 })],
       },
     ]);
+  });
+
+  it("takes nothing from another gesture, nor loses anything to it, until Python has answered", async () => {
+    const writing = { words: "", pulses: "no", told: [], changed_steps: [], reads: null };
+    const view = await mount({ _frame: lstmFrame({}, { writing: writing as never }) });
+    const wishes = () => {
+      const request = view.model.get("_request") as { serial: number; before?: { serial: number }[] };
+      return [...(request.before ?? []), request].map(({ serial, ...wish }) => [
+        serial,
+        Object.keys(wish)[0],
+      ]);
+    };
+    drag(slider(view, "forget gate shift"), 1);
+    view.find(".rnnwidget-text [data-step='2']").click();
+    const box = view.find<HTMLInputElement>(".rnnwidget-word-editor input");
+    box.value = "house";
+    box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    drag(slider(view, "forget gate shift"), 1.2);
+    drag(slider(view, "forget gate shift"), 1.4);
+    await nextFrame();
+    await nextFrame();
+    expect(wishes()).toEqual([
+      [1, "layer"],
+      [2, "inputs"],
+      [3, "layer"],
+    ]);
+    expect(view.model.get("_request")).toMatchObject({ dials: { forget_gate: { value: 1.4 } } });
+    view.model.receive({ _status: { state: "ready", message: "", answers: 2 } });
+    drag(slider(view, "forget gate shift"), 1.6);
+    await nextFrame();
+    await nextFrame();
+    expect(wishes()).toEqual([[4, "layer"]]);
   });
 
   it("acts on the whole layer when nothing is selected, and on what the scope says", async () => {
@@ -217,13 +250,35 @@ describe("resetting", () => {
     expect(reset.disabled).toBe(true);
     view.find<HTMLButtonElement>(".rnnwidget-clear").click();
     await nextFrame();
-    expect(view.model.requests().at(-1)).toEqual({ serial: 2, clear: true });
+    expect(view.model.requests().at(-1)).toMatchObject({ serial: 2, clear: true, before: [{ serial: 1 }] });
   });
 
   it("is off while nothing is edited", async () => {
     const view = await mount();
     expect(view.find<HTMLButtonElement>(".rnnwidget-clear").disabled).toBe(true);
     expect(view.find(".rnnwidget-edits").textContent).toBe("no edits: the model runs as it is");
+  });
+});
+
+describe("an edit that Python refuses", () => {
+  it("leaves the dials as they were: what is in force is what they show", async () => {
+    const view = await mount({ dials: { input_gate: { kind: "shift", value: 0.5 } } });
+    drag(slider(view, "forget gate shift"), 2);
+    await nextFrame();
+    expect(dial(view, "forget gate shift").dataset.touched).toBe("true");
+    view.model.receive({ _status: { state: "error", message: "ValueError: no", answers: 1 } });
+    expect(dial(view, "forget gate shift").dataset.touched).toBe("false");
+    expect(slider(view, "forget gate shift").value).toBe("0");
+    expect(slider(view, "input gate shift").value).toBe("0.5");
+  });
+
+  it("is waited for by a dial that a newer move has not been answered for", async () => {
+    const view = await mount();
+    drag(slider(view, "forget gate shift"), 2);
+    await nextFrame();
+    drag(slider(view, "forget gate shift"), 1);
+    view.model.receive({ _status: { state: "error", message: "ValueError: no", answers: 1 } });
+    expect(slider(view, "forget gate shift").value).toBe("1");
   });
 });
 

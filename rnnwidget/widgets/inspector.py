@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,8 +26,6 @@ from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.ripple import Ripple
 from rnnwidget.widgets.steering import Steering
 from rnnwidget.widgets.tokens import check_tokens
-
-_log = logging.getLogger(__name__)
 
 
 class RNNInspector(Steering):
@@ -99,7 +96,6 @@ class RNNInspector(Steering):
         self._probe = Probe(model, loss, targets)
         self._picture: Picture | None = None
         self._capture: ModelCapture | None = None
-        self._newest = 0
         self._closed = False
         if inputs is not None:
             self._picture = self._probe.fill(inputs)
@@ -222,6 +218,7 @@ class RNNInspector(Steering):
             check_tokens(self._writing.original.words, captured.recording)
             self._picture = self._probe.take(captured, self.edits)
             self._writing.begin(captured.arguments)
+            self._unwritten = ""
             self._panel.forget_inputs()
             if self.layer not in captured.recording:
                 self.layer = captured.recording.layers[0]
@@ -269,11 +266,3 @@ class RNNInspector(Steering):
     def _read(self, output: object) -> Reading | None:
         assert self._picture is not None
         return self._changes.read(self._picture, self.sequence, output)
-
-    def _say_ready(self) -> None:
-        why = self._probe.twin.why_not_copied
-        self._page.say("ready", f"This model cannot be copied ({why}); edits run on the model itself." if why else "")
-
-    def _fail(self, error: Exception) -> None:
-        _log.debug("the inspector could not run the model", exc_info=error)
-        self._page.say("error", f"{type(error).__name__}: {error}")

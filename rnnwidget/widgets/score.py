@@ -15,10 +15,10 @@ class Score(anywidget.AnyWidget):
 
     ``_frame`` is one whole picture, so that data and shape never part; ``_drawn`` is the page's echo of the version
     it has painted. ``before`` are the cells of the run before, which a frame names by their version: a drag leaves
-    them as they are. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope: the latest
-    wins, and none is lost when messages are merged. ``_track`` names the dial at which somebody is looking, and
-    ``_tracks`` are the answers along it, as they come. ``inherited`` is what wider edits already do in the
-    scope of the ``dials``.
+    them as they are. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope, and in
+    ``before`` what else was asked for and may not have arrived: none is lost when messages are merged. ``_track``
+    names the dial at which somebody is looking, and ``_tracks`` are the answers along it, as they come. ``inherited``
+    is what wider edits already do in the scope of the ``dials``.
     """
 
     _esm = STATIC / "score.js"

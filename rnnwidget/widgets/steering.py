@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +16,12 @@ from rnnwidget.widgets.input_state import InputState
 from rnnwidget.widgets.page import Page
 from rnnwidget.widgets.panel import Moment, Panel
 
+_log = logging.getLogger(__name__)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
 
 class Steering(InputState):
     """Edits, undo and redo, and the choice of what is on show: each is carried out, and shown."""
@@ -24,16 +30,20 @@ class Steering(InputState):
     _panel: Panel
     _tracks: DialTracks
     _changes: ChangeViews
-    _newest: int
     _failed = False
+    _unwritten = ""
+    """Why the last input that was asked for is not the one in force."""
 
-    @abstractmethod
     def _say_ready(self) -> None:
         """A run has succeeded."""
+        why = self._probe.twin.why_not_copied
+        notes = [f"This model cannot be copied ({why}); edits run on the model itself."] if why else []
+        self._page.say("ready", " ".join([*notes, *filter(None, [self._unwritten])]))
 
-    @abstractmethod
     def _fail(self, error: Exception) -> None:
         """A run has failed; the last good picture stays."""
+        _log.debug("the inspector could not run the model", exc_info=error)
+        self._page.say("error", _told(error))
 
     @property
     def code(self) -> str:
@@ -59,18 +69,18 @@ class Steering(InputState):
         request = change["new"]
         if not request:
             return
-        serial = int(request["serial"])
-        self._newest = max(self._newest, serial)
         self._tracks.give_up()
         self._changes.defer()
         with self._lock:
-            if serial < self._newest:
-                return
-            self._page.answers = serial
-            try:
-                self._obey(request)
-            except Exception as error:  # noqa: BLE001 - a user's model may raise anything
-                self._fail(error)
+            for wish in (*request.get("before", ()), request):
+                serial = int(wish["serial"])
+                if serial <= self._page.answers:
+                    continue
+                self._page.answers = serial
+                try:
+                    self._obey(wish)
+                except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+                    self._fail(error)
 
     def _obey(self, request: Mapping[str, Any]) -> None:
         if "position" in request:
@@ -79,13 +89,23 @@ class Steering(InputState):
         wish = request.get("inputs", {})
         with self._panel.moving(request.get("gesture", wish.get("gesture"))):
             if wish:
-                self._write(self._asked_input(wish))
+                self._write_or_tell(wish)
             elif "drop" in request:
                 self._put(without(self.edits, int(request["drop"]), request["line"]))
             else:
                 self._put(with_dials(self.edits, request))
 
+    def _write_or_tell(self, wish: Mapping[str, Any]) -> None:
+        """A word that was refused is told of until another is written: the next drag is no answer to it."""
+        try:
+            self._write(self._asked_input(wish))
+        except Exception as error:
+            self._unwritten = _told(error)
+            raise
+        self._unwritten = ""
+
     def _restore(self, moment: Moment) -> None:
+        self._unwritten = ""
         with self._lock, self._panel.moving(restoring=True):
             self._put(list(moment.edits))
             if self._picture is not None:
@@ -165,6 +185,7 @@ class Steering(InputState):
         self._panel.remember(self._writing.current if self._writing.changed else None)
 
     def _rewritten(self) -> None:
+        self._unwritten = ""
         self._tracks.give_up()
         self._remember()
         self._say_ready()

@@ -149,6 +149,9 @@ def test_an_error_of_encode_is_shown_and_the_last_picture_stays(texts):
     assert frame_of(inspector)["version"] == version
     assert inspector.output is output
     assert inspector.tokens[0] == ["not", "good", "film"]
+    inspector.edits = [rw.shift("forget_gate", 1.0)]
+    status = inspector._page.score._status
+    assert (status["state"], status["message"][:30]) == ("ready", "ValueError: encode failed on t")
     ask(inspector, kind="words", words=["bad", "film"])
     assert inspector._page.score._status["message"] == ""
 
