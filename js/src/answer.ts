@@ -1,7 +1,7 @@
 import { seriesPlot } from "./answer_series";
 import { StripPicture } from "./answer_strip";
 import { make, setText } from "./dom";
-import { formatChance, formatShort, formatValue, visibleToken } from "./format";
+import { formatChance, formatExponent, formatValue, formatWhole, visibleToken } from "./format";
 import type { Answer } from "./frame";
 import type { Theme } from "./theme";
 
@@ -57,11 +57,16 @@ export class AnswerView {
     this.element.append(title, this.headline, this.caption, this.bars, this.more);
   }
 
-  show(answer: Answer | null): void {
-    this.element.hidden = answer === null;
-    if (!answer) return;
-    setText(this.headline, answer.headline);
-    setText(this.caption, answer.caption);
+  show(answer: Answer | null, error = ""): void {
+    this.element.hidden = answer === null && error === "";
+    setText(this.headline, answer ? headlineOf(answer) : "");
+    setText(this.caption, answer?.caption ?? error);
+    this.caption.classList.toggle("rnnwidget-warning", answer === null);
+    if (!answer) {
+      this.bars.replaceChildren();
+      setText(this.more, "");
+      return;
+    }
     const { series, strip } = answer;
     if (series || strip) {
       if (strip) this.strip.show(strip, answer.edited);
@@ -84,6 +89,11 @@ export class AnswerView {
   paint(theme: Theme): void {
     this.strip.paint(theme);
   }
+}
+
+/** The number told of, and what has overtaken it. */
+export function headlineOf({ headline, overtaken }: Answer): string {
+  return overtaken ? `${headline} · ${overtaken}` : headline;
 }
 
 function barRow(bar: Bar, range: [number, number], { edited, chance }: Answer): HTMLElement {
@@ -110,7 +120,12 @@ function truthTick(truth: number, [low, high]: [number, number]): HTMLElement {
   return tick;
 }
 
-const sized = (value: number) => (Math.abs(value) < 1000 ? formatValue(value, 2) : formatShort(value));
+function sized(value: number): string {
+  const size = Math.abs(value);
+  if (size < 1000 || !Number.isFinite(value)) return formatValue(value, 2);
+  if (size < 1e6) return formatWhole(value);
+  return formatExponent(value, 3);
+}
 
 function barBetween(className: string, value: number, [low, high]: [number, number]): HTMLElement {
   const bar = make("span", { class: className });

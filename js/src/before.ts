@@ -23,6 +23,7 @@ function answerBefore(answer: Answer): Answer {
     ...answer,
     after: answer.before,
     edited: false,
+    overtaken: "",
     headline: arrow < 0 ? headline : headline.slice(0, arrow),
     series: series ? { ...series, after: series.before } : null,
     strip: strip ? { ...strip, after: strip.before } : null,

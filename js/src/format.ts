@@ -27,6 +27,15 @@ export function formatShort(value: number, digits = 2): string {
   return withMinus(String(Number(value.toFixed(digits))));
 }
 
+/** A whole number with its thousands apart. */
+export function formatWhole(value: number): string {
+  return withMinus(Math.round(value).toLocaleString("en"));
+}
+
+export function formatExponent(value: number, digits: number): string {
+  return withMinus(value.toExponential(digits));
+}
+
 export function formatSigned(value: number): string {
   return value > 0 ? `+${formatShort(value)}` : formatShort(value);
 }

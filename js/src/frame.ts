@@ -103,6 +103,8 @@ export interface Answer {
   edited: boolean;
   picked: number;
   headline: string;
+  /** What is the most probable now, where that is another; empty where it is not. */
+  overtaken?: string;
   /** Whether the numbers are probabilities. */
   chance?: boolean;
   truth?: Float32Array | null;
@@ -175,6 +177,8 @@ export interface FilledFrame extends WaitingFrame {
   gradient: Gradient | null;
   gradient_message: string;
   answer: Answer | null;
+  /** Why there is none; empty where the model simply gives none. */
+  answer_error?: string;
   /** Counts the answers, so that a lane that comes later finds the one it belongs to. */
   answer_number?: number;
   ripple?: Ripple | null;

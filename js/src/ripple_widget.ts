@@ -1,4 +1,5 @@
 import type { AnyModel } from "@anywidget/types";
+import { headlineOf } from "./answer";
 import type { AnswerSteps } from "./answer_lane";
 import { Cursor } from "./cursor";
 import { decodeAnswer } from "./decoding";
@@ -94,7 +95,7 @@ export class RippleWidget {
     setText(this.title, frame.title);
     this.edits.replaceChildren(...frame.edits.map((line) => make("li", {}, line)));
     this.edits.dataset.edited = String(frame.edits.length > 0);
-    setText(this.headline, frame.answer?.headline ?? "");
+    setText(this.headline, this.frame?.answer ? headlineOf(this.frame.answer) : "");
     setText(this.hint, frame.hint);
   }
 

@@ -120,7 +120,7 @@ export class Score {
     this.filled.hidden = !isFilled(frame);
     if (!isFilled(frame)) return;
     this.panel.show(frame);
-    this.answer.show(this.shown(frame).answer);
+    this.showAnswer(frame);
   }
 
   /** The frame as it is, or the run before the edits while somebody holds the space bar. */
@@ -128,9 +128,14 @@ export class Score {
     return this.root.dataset.before === "true" ? beforeOf(frame) : frame;
   }
 
+  private showAnswer(frame: FilledFrame): void {
+    const { answer, answer_error } = this.shown(frame);
+    this.answer.show(answer, answer_error);
+  }
+
   private showBefore(down: boolean): void {
     this.root.dataset.before = String(down);
-    if (isFilled(this.frame)) this.answer.show(this.shown(this.frame).answer);
+    if (isFilled(this.frame)) this.showAnswer(this.frame);
     this.tellActivity();
     this.refresh();
   }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { Answer, Wire } from "../src/frame";
 import { floats, lstmFrame } from "./fixture";
-import { mount } from "./mount";
+import { HEATMAP, mount } from "./mount";
 
-function framed(answer: object) {
-  const base = lstmFrame() as { answer: Wire<Answer> };
-  return lstmFrame({}, { answer: { ...base.answer, ...answer } as never });
-}
+const answerOf = (answer: object) => ({
+  answer: { ...(lstmFrame() as { answer: Wire<Answer> }).answer, ...answer } as never,
+});
+const framed = (answer: object) => lstmFrame({}, answerOf(answer));
 
 const forecast = (steps: number, channels = 2) => {
   const line = floats(Array.from({ length: steps * channels }, (_, at) => Math.sin(at)));
@@ -43,6 +43,18 @@ describe("bars", () => {
     picked: 0,
   });
 
+  it("keep the digits of large numbers", async () => {
+    const values = floats([999.994, -12345, 123456.4, 12345678]);
+    const answer = { labels: ["a", "b", "c", "d"], before: values, after: values, range: null };
+    const { root } = await mount({ _frame: framed(answer) });
+    expect([...root.querySelectorAll(".rnnwidget-bar-value")].map((value) => value.textContent)).toEqual([
+      "999.99",
+      "−12,345",
+      "123,456",
+      "1.235e+7",
+    ]);
+  });
+
   it("give long names room, and keep it", async () => {
     const { root, show } = await mount({ _frame: framed(named(["entropy (nats)", "length of answer"])) });
     const names = () => [...root.querySelectorAll<HTMLElement>(".rnnwidget-bar-name")];
@@ -50,6 +62,32 @@ describe("bars", () => {
     const wide = names()[0]!.clientWidth;
     await show({ ...framed(named(["a", "b"])), version: 2 });
     expect(names()[0]!.clientWidth).toBe(wide);
+  });
+});
+
+describe("the headline", () => {
+  const flipped = { headline: "P(ADJ)  0.68 → 0.52", overtaken: "now P(VERB) 0.57", edited: true };
+
+  it("says what has overtaken the answer it tells of, and not while the run before is on show", async () => {
+    const { find, root } = await mount({ _frame: { ...lstmFrame({ edited: true }), ...answerOf(flipped) } });
+    const text = () => find(".rnnwidget-answer-headline").textContent;
+    expect(text()).toBe("P(ADJ)  0.68 → 0.52 · now P(VERB) 0.57");
+    root.dispatchEvent(new KeyboardEvent("keydown", { key: " ", bubbles: true }));
+    expect(text()).toBe("P(ADJ)  0.68");
+  });
+
+  it("stands aside for the reason why there is no answer, and the states stay", async () => {
+    const error = "answer= failed: IndexError: index 99 is out of bounds";
+    const { find, show } = await mount({ _frame: lstmFrame({}, { answer: null, answer_error: error }) });
+    expect(find(".rnnwidget-answer").hidden).toBe(false);
+    expect(find(".rnnwidget-answer .rnnwidget-warning").textContent).toBe(error);
+    expect(find(".rnnwidget-answer-headline").textContent).toBe("");
+    expect(find(HEATMAP).getBoundingClientRect().height).toBeGreaterThan(50);
+    await show(lstmFrame({}, { version: 2 }));
+    expect(find(".rnnwidget-answer-headline").textContent).toBe("P(negative)  0.93");
+    expect(find(".rnnwidget-answer").querySelector(".rnnwidget-warning")).toBe(null);
+    await show(lstmFrame({}, { version: 3, answer: null }));
+    expect(find(".rnnwidget-answer").hidden).toBe(true);
   });
 });
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.analysis.strongest import strongest
-from rnnwidget.widgets.answers import SHOWN, Reading, comparable, headline, picked_label, shortened
+from rnnwidget.widgets.answers import SHOWN, Reading, comparable, headline, overtaken, picked_label, shortened
 from rnnwidget.widgets.heatmap import round_limit
 from rnnwidget.widgets.wire import Frame, float_bytes
 
@@ -36,6 +36,7 @@ def answer_frame(readings: tuple[Reading, Reading] | None, *, edited: bool) -> F
         "edited": edited,
         "picked": short_before.labels.index(label) if label in short_before.labels else 0,
         "headline": line,
+        "overtaken": overtaken(before, after, picked) if edited else "",
         "series": _series(before, after),
         "strip": strip,
     }

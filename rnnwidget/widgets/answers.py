@@ -187,6 +187,16 @@ def headline(before: Reading, after: Reading, picked: int) -> str:
     return f"{name}  {_figure(old, digits)} → {_figure(new, digits)}"
 
 
+def overtaken(before: Reading, after: Reading, picked: int) -> str:
+    """What is the most probable after, where that is another than the one told of before; empty where it is not."""
+    if before.limits != (0.0, 1.0) or len(before.names) < 3:
+        return ""
+    highest = int(torch.nan_to_num(after.vector, nan=-torch.inf).argmax())
+    if highest == picked:
+        return ""
+    return f"now {told_name(after.names[highest], after.limits)} {_figure(float(after.vector[highest]), 2)}"
+
+
 def picked_label(before: Reading) -> int:
     """The label to tell of: the second of two classes, else the highest before the edits.
 
@@ -286,5 +296,7 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
 
 
 def _figure(value: float, digits: int) -> str:
-    text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.4g}"
+    size = abs(value)
+    text = f"{value:.{digits}f}" if size < 100 else f"{value:.4g}" if size < 1e4 else f"{value:,.0f}"
+    text = text if size < 1e9 else f"{value:.4g}"
     return text.replace("-", "−").replace("inf", "∞").replace("nan", "NaN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ from rnnwidget.widgets.ripple import Ripple
 from rnnwidget.widgets.ripple_frame import ripple_frame
 from rnnwidget.widgets.score import Score
 from rnnwidget.widgets.wire import Frame
+
+_log = logging.getLogger(__name__)
 
 WAITING = "Call the model once, as in model(x), and its ripple appears here."
 
@@ -50,6 +53,7 @@ class ChangeViews:
         self._number = 0
         self._about: tuple[Picture, int] | None = None
         self._read: tuple[Picture, int, tuple[Reading, Reading] | None] | None = None
+        self.unread = ""
         self._own = OwnAnswer()
         self._lane = AnswerLane(self._tell, lambda: wanted() and self._seen, pause)
         score.observe(lambda change: self._lane.wake(), names=["_drawn"])
@@ -72,9 +76,23 @@ class ChangeViews:
             ripple.publish()
 
     def readings(self, picture: Picture, sequence: int) -> tuple[Reading, Reading] | None:
-        """The answer before and after; a person's own view of it is made once for each picture."""
+        """The answer before and after; a person's own view of it is made once for each picture.
+
+        None where there is none, or where reading it failed: :attr:`unread` says why, and the states are on show.
+        """
         if self._read is not None and self._read[0] is picture and self._read[1] == sequence:
             return self._read[2]
+        found, self.unread = None, ""
+        try:
+            found = self._both(picture, sequence)
+        except Exception as error:  # noqa: BLE001 - a person's own answer= may raise anything
+            _log.debug("the answer could not be read", exc_info=error)
+            whose = "answer= failed: " if self._reader.answer is not None else ""
+            self.unread = f"{whose}{type(error).__name__}: {error}"
+        self._read = picture, sequence, found
+        return found
+
+    def _both(self, picture: Picture, sequence: int) -> tuple[Reading, Reading] | None:
         before = self.read(picture, sequence, picture.baseline_output, after=False)
         after = before if not picture.edited else self.read(picture, sequence, picture.output)
         if before is not None and after is not None and (before.series is None) != (after.series is None):
@@ -82,9 +100,7 @@ class ChangeViews:
             plain = replace(self._reader, targets=None)
             before = self.read(picture, sequence, picture.baseline_output, after=False, reader=plain)
             after = self.read(picture, sequence, picture.output, reader=plain)
-        found = None if before is None or after is None else (before, after)
-        self._read = picture, sequence, found
-        return found
+        return None if before is None or after is None else (before, after)
 
     def own_answers(self, picture: Picture, readings: tuple[Reading, Reading] | None) -> list[ipywidgets.Widget]:
         """What stands in the answer's place, where a person's ``answer`` returns widgets."""
@@ -104,7 +120,8 @@ class ChangeViews:
         """What these views add to a frame of the score; asks the answer lane for the picture."""
         self._ask(picture, shown.sequence, readings)
         state = self._score.ripple
-        return {"answer_number": self._number, "ripple": self._ripple(picture, shown, state) if state else None}
+        ripple = self._ripple(picture, shown, state) if state else None
+        return {"answer_number": self._number, "answer_error": self.unread, "ripple": ripple}
 
     def close(self) -> None:
         """Close the ripples and drop what is under way."""

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets.answer_frame import answer_frame
-from rnnwidget.widgets.answers import Reader, Reading, headline, shortened
+from rnnwidget.widgets.answers import Reader, Reading, headline, overtaken, shortened
 
 
 def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
@@ -209,6 +209,25 @@ def test_the_answer_told_of_stays_the_same_while_a_dial_moves(inspect):
         told.add(inspector._page.score._frame["answer"]["headline"].split("  ")[0])
     highest = int(model(inspector.inputs)[1].argmax())
     assert told == {str(highest)}
+
+
+def test_what_has_overtaken_the_answer_told_of_is_said():
+    before = Reading(("ADJ", "NOUN", "VERB"), torch.tensor([0.68, 0.2, 0.12]), "", (0.0, 1.0))
+    after = Reading(before.names, torch.tensor([0.37, 0.06, 0.57]), "", (0.0, 1.0))
+    assert overtaken(before, after, 0) == "now P(VERB) 0.57"
+    assert overtaken(before, before, 0) == ""
+    raw = [Reading(of.names, of.vector, "", None) for of in (before, after)]
+    assert overtaken(*raw, 0) == ""
+    two = [Reading(("no", "yes"), torch.tensor([1 - chance, chance]), "", (0.0, 1.0)) for chance in (0.7, 0.2)]
+    assert overtaken(*two, 1) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(99.994, "99.99"), (1234.5, "1234"), (123456.4, "123,456"), (12345678, "12,345,678")]
+)
+def test_large_numbers_keep_their_digits_in_the_headline(value, told):
+    reading = Reading(("count",), torch.tensor([value], dtype=torch.float64), "", None)
+    assert headline(reading, reading, 0) == f"count  {told} → {told}"
 
 
 def test_white_space_is_made_visible_in_the_headline():

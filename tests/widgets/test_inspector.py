@@ -110,6 +110,22 @@ def test_stale_requests_are_skipped(inspect):
     assert inspector.edits == [rw.shift("forget_gate", 1.0)]
 
 
+def test_what_came_in_one_message_is_obeyed_in_its_order_and_once(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    whole = {"layer": None, "units": None, "steps": None}
+    first = whole | {"serial": 1, "dials": {"forget_gate": {"kind": "shift", "value": 1.0}}}
+    wrong = {"serial": 2, "inputs": {"kind": "words", "words": ["what"]}}
+    last = whole | {"serial": 3, "only": ["input_gate"], "dials": {"input_gate": {"kind": "clamp", "value": 0.5}}}
+    made = []
+    inspector.observe(lambda change: made.append(change["new"]), names=["edits"])
+    inspector._page.score._request = last | {"before": [first, wrong]}
+    assert made == [[rw.shift("forget_gate", 1.0)], [rw.shift("forget_gate", 1.0), rw.clamp("input_gate", 0.5)]]
+    inspector._page.score._request = {"serial": 4, "clear": True, "before": [first, wrong, last]}
+    assert inspector.edits == []
+    assert len(made) == 3
+
+
 def test_a_waiting_inspector_tells_what_it_found_and_is_filled_by_the_next_call(inspect):
     model, batch, words = classifier_and_batch()
     inspector = inspect(model, tokens=words)
@@ -319,13 +335,34 @@ def test_an_error_in_the_model_keeps_the_last_good_picture(inspect):
     assert not model.lstm._forward_hooks
 
 
-def test_an_error_in_the_persons_own_readout_is_shown_too(inspect):
+def test_an_error_in_the_persons_own_readout_stands_in_its_place_and_the_states_are_shown(inspect):
     model, batch, _ = classifier_and_batch()
     inspector = inspect(model, inputs=batch, answer=lambda output: output.no_such_thing)
     for serial in range(1, 5):
         ask(inspector, serial, {"forget_gate": {"kind": "shift", "value": float(serial)}})
-    assert inspector._page.score._status["state"] == "error"
-    assert frame_of(inspector) == {}
+    frame = frame_of(inspector)
+    assert frame["answer"] is None
+    assert frame["answer_error"].startswith("answer= failed: AttributeError: ")
+    assert "no_such_thing" in frame["answer_error"]
+    assert frame["heatmap"]["before"] is not None
+    assert inspector._page.score._status["state"] == "ready"
+
+
+def test_an_answer_that_fails_under_an_edit_comes_back_with_the_next_one(inspect):
+    model, batch, _ = classifier_and_batch()
+
+    def answer(output):
+        if not torch.equal(output, model(*batch)):
+            raise ArithmeticError("moved")
+        return 1.0
+
+    inspector = inspect(model, inputs=batch, answer=answer)
+    assert frame_of(inspector)["answer_error"] == ""
+    ask(inspector, 1, {"forget_gate": {"kind": "shift", "value": 2.0}})
+    assert frame_of(inspector)["answer_error"] == "answer= failed: ArithmeticError: moved"
+    ask(inspector, 2, {})
+    assert frame_of(inspector)["answer"]["headline"] == "answer  1.00"
+    assert frame_of(inspector)["answer_error"] == ""
 
 
 def test_the_page_is_never_more_than_two_frames_behind(inspect):
