@@ -59,11 +59,19 @@ class AnswerLane:
     """Answers the newest question on a thread of its own, and tells of the line as it grows.
 
     A question is taken up once ``pause`` seconds have passed without another, so that no drag meets it. It is
-    dropped for a newer one, and rests while ``wanted`` says no, until :meth:`wake`.
+    dropped for a newer one, and rests while ``wanted`` says no, until :meth:`wake`. ``renew`` says whether what is
+    asked about was out of date and has been asked about anew.
     """
 
-    def __init__(self, tell: Callable[[Frame], None], wanted: Callable[[], bool], pause: float | None = None) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Frame], None],
+        wanted: Callable[[], bool],
+        pause: float | None = None,
+        renew: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._tell, self._wanted, self._pause = tell, wanted, PAUSE if pause is None else pause
+        self._renew = renew
         self._asked = threading.Condition()
         self._question: Asked | None = None
         self._thread: threading.Thread | None = None
@@ -98,6 +106,8 @@ class AnswerLane:
 
     def _work(self) -> None:
         while (question := self._settled()) is not None:
+            if self._renew():
+                continue
             try:
                 done = self._answer(question)
             except Exception as error:  # noqa: BLE001 - a model may raise anything

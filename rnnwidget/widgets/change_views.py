@@ -45,6 +45,7 @@ class ChangeViews:
         *,
         now: Callable[[], tuple[Picture, Shown] | None],
         wanted: Callable[[], bool],
+        renew: Callable[[], bool],
         pause: float | None = None,
     ) -> None:
         self._title, self._twin, self._modules, self._orders, self._reader = title, twin, modules, orders, reader
@@ -55,7 +56,7 @@ class ChangeViews:
         self._read: tuple[Picture, int, tuple[Reading, Reading] | None] | None = None
         self.unread = ""
         self._own = OwnAnswer()
-        self._lane = AnswerLane(self._tell, lambda: wanted() and self._seen, pause)
+        self._lane = AnswerLane(self._tell, lambda: wanted() and self._seen, pause, renew)
         score.observe(lambda change: self._lane.wake(), names=["_drawn"])
 
     def ripple(self) -> Ripple:

@@ -29,9 +29,10 @@ class DialTracks:
         readings: Callable[[], tuple[Reading, Reading] | None],
         read: Callable[[object], Reading | None],
         wanted: Callable[[], bool],
+        renew: Callable[[], bool],
     ) -> None:
         self._panel, self._probe, self._lock = panel, probe, lock
-        self._readings, self._read = readings, read
+        self._readings, self._read, self._renew = readings, read, renew
         self._tracks = Tracks(self._ask, lambda payload: setattr(score, "_tracks", payload), wanted, lock)
         score.observe(self._on_looked_at, names=["_track"])
 
@@ -53,6 +54,7 @@ class DialTracks:
         if not looked_at or not self._probe.may_ask:
             return
         with self._lock:
+            self._renew()
             knob, readings = self._knob(looked_at["site"], looked_at["kind"]), self._readings()
             if knob is None or readings is None:
                 return

@@ -117,6 +117,7 @@ class RNNInspector(Steering):
             self._lock,
             now=lambda: None if self._picture is None else (self._picture, self._shown()),
             wanted=lambda: not self._closed and self._page.watched and self._probe.may_ask,
+            renew=self._renew,
             pause=LONG_PAUSE if inputs is None else None,
         )
         families = {name: layer.family for name, layer in self._layers.items()}
@@ -129,6 +130,7 @@ class RNNInspector(Steering):
             readings=self._numbers,
             read=self._read,
             wanted=lambda: not self._closed and self._page.watched,
+            renew=self._renew,
         )
         self._wire()
         self._say_ready() if self._picture else self._page.say("waiting")
@@ -227,6 +229,23 @@ class RNNInspector(Steering):
             self._show()
         finally:
             self._lock.release()
+
+    def _renew(self) -> bool:
+        """Make the picture again if the model has been trained since, before anything is set beside it."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            stale = not self._closed and self._picture is not None and self._probe.may_ask and self._probe.moved
+            if stale:
+                self._picture = self._probe.edited(self.edits)
+                self._say_ready()
+                self._show()
+        except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+            self._fail(error)
+            return False
+        finally:
+            self._lock.release()
+        return stale
 
     def _shown(self) -> Shown:
         return Shown(self.layer, self.sequence, self.site, self.units, self._writing.current.words)

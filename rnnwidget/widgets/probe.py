@@ -17,7 +17,7 @@ from rnnwidget.editing.intervention import BeforeAndAfter
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.recording import Recording
-from rnnwidget.recording.twin import Twin
+from rnnwidget.recording.twin import ModelState, Twin
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
@@ -38,12 +38,18 @@ class Probe:
         self._second: BeforeAndAfter | None = None
         self._fillings = 0
         self._attached = self._small = False
+        self._state: ModelState | None = None
         self._unedited: weakref.WeakSet[Recording] = weakref.WeakSet()
 
     @property
     def version(self) -> tuple[object, ...]:
         """Differs after another call or after a step of an optimiser."""
         return self._fillings, self.twin.state
+
+    @property
+    def moved(self) -> bool:
+        """Whether the model has been trained, or turned to train or eval, since the last picture was made."""
+        return self._state is not None and self._state != self.twin.state
 
     @property
     def unedited(self) -> frozenset[Recording]:
@@ -67,6 +73,7 @@ class Probe:
         with self.threads():
             baseline = self._runs()[0].baseline
             picture = self._picture(baseline, baseline, ())
+            self._state = self._runs()[0].state
         if self._small and not is_small_run(self.twin.model, baseline[1]):
             self._small, self._first = False, None
         return picture
@@ -80,7 +87,10 @@ class Probe:
         self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         with self.threads():
-            return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
+            if _active(edits):
+                return self.edited(edits)
+            self._state = self.twin.state
+            return self._picture(seen, seen, edits)
 
     def threads(self) -> AbstractContextManager[None]:
         """What a run before and one after have in common: on how many threads they are made and looked at.
@@ -116,6 +126,7 @@ class Probe:
             first, second = self._runs()
             runs = second or first
             before, after = runs.run(active) if active else (runs.baseline,) * 2
+            self._state = runs.state
             return self._picture(before, after, edits) if second is None else self._beside(first.baseline, after, edits)
 
     def _runs(self) -> tuple[BeforeAndAfter, BeforeAndAfter | None]:

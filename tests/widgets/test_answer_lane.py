@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets import answer_lane
+from rnnwidget.widgets import inspector as inspector_module
 from rnnwidget.widgets.answer_lane import AnswerLane, Asked, Question
 from tests.widgets.models import classifier_and_batch
 
@@ -339,3 +340,47 @@ def test_each_line_is_that_of_its_own_input(inspect, model, more, steps):
         np.testing.assert_allclose(lines(lane, "after")[:, read - 1], answer(other, read), atol=1e-6)
         before = answer(x, read) if read <= 6 else torch.full((len(lane["labels"]),), torch.nan)
         np.testing.assert_allclose(lines(lane, "before")[:, read - 1], before, atol=1e-6)
+
+
+def trained(model, x, steps=3):
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        model(x).square().sum().backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("edits", [[], [rw.shift("forget_gate", 2.0)]])
+def test_the_picture_is_made_again_once_the_calls_of_a_training_loop_have_ended(inspect, monkeypatch, edits):
+    monkeypatch.setattr(inspector_module, "LONG_PAUSE", 0.05)
+    torch.manual_seed(2)
+    model, x = Causal(), torch.randn(2, 6, 3)
+    inspector = inspect(model)
+    inspector.edits = edits
+    trained(model, x)
+    seen = inspector.output.detach().clone()
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    lane = told_of(inspector)
+    with torch.no_grad(), rw.edited(model, *edits):
+        now = model(x)
+    torch.testing.assert_close(inspector.output, now)
+    assert not torch.allclose(seen, now)
+    frame = inspector._page.score._frame
+    assert (lane["number"], lane["done"]) == (frame["answer_number"], True)
+    label = lane["labels"].index(frame["answer"]["labels"][frame["answer"]["picked"]])
+    line = floats(lane["after"] if edits else lane["before"]).reshape(-1, 6)[label]
+    assert line[-1] == pytest.approx(float(now[0, label]), abs=1e-5)
+
+
+def test_a_dial_that_is_looked_at_after_training_has_a_picture_of_the_model_as_it_is(inspect):
+    model, x = Causal(), torch.randn(2, 6, 3)
+    inspector = inspect(model, inputs=x)
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    told_of(inspector)
+    first = inspector._page.score._frame["version"]
+    inspector._page.score._track = {"site": "forget_gate", "kind": "shift", "look": 1, "idle": False}
+    assert inspector._page.score._frame["version"] == first
+    trained(model, x)
+    inspector._page.score._track = {"site": "forget_gate", "kind": "shift", "look": 2, "idle": False}
+    torch.testing.assert_close(inspector.output, model(x).detach())
+    assert inspector._page.score._frame["version"] == first + 1
