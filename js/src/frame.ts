@@ -121,6 +121,8 @@ export interface Writing {
   pulses: string | null;
   told: string[];
   changed_steps: number[];
+  /** Steps that the run before does not have. */
+  new_steps?: number[];
   /** What the model reads at each step, where it reads numbers for words. */
   reads: string[] | null;
 }

@@ -35,12 +35,10 @@ function wordsBefore(value: number, none: boolean): string {
   return none ? "no step before" : `before ${formatValue(value)}`;
 }
 
-/** Whether the run before has none of these steps: no unit of it has a value there. */
-function noStepBefore({ heatmap }: FilledFrame, start: number, stop: number): boolean {
-  const { before, rows, columns, column_factor } = heatmap;
-  if (!before) return false;
-  for (let column = Math.floor(start / column_factor); column * column_factor < stop; column++)
-    for (let row = 0; row < rows; row++) if (!Number.isNaN(before[row * columns + column]!)) return false;
+/** Whether the run before has none of these steps. */
+function noStepBefore({ writing }: FilledFrame, start: number, stop: number): boolean {
+  const fresh = new Set(writing?.new_steps ?? []);
+  for (let step = start; step < stop; step++) if (!fresh.has(step)) return false;
   return true;
 }
 

@@ -261,11 +261,12 @@ export class RippleView {
     }
     const sizes = ripple.bands.map((band) => {
       const column = Math.floor(step / band.column_factor);
-      let size = 0;
-      for (let row = 0; row < band.rows; row++)
-        size = Math.max(size, Math.abs(valueAt(band, ripple.limit, row, column)) || 0);
-      return `${band.label} ${formatShort(size, 3)}`;
+      const changes = Array.from({ length: band.rows }, (_, row) =>
+        Math.abs(valueAt(band, ripple.limit, row, column)),
+      ).filter((change) => !Number.isNaN(change));
+      return `${band.label} ${changes.length > 0 ? formatShort(Math.max(...changes), 3) : "–"}`;
     });
+    if (sizes.every((size) => size.endsWith(" –"))) return `${when} · nothing to compare`;
     return `${when} · largest |${symbol}|: ${sizes.join(", ")}`;
   }
 }

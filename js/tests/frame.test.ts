@@ -47,10 +47,13 @@ describe("decoding", () => {
   it("says in words where a step has no counterpart before", () => {
     const wire = lstmFrame({ units: 2, steps: 3, unit: 1, edited: true }) as WireFilled;
     const before = floats([0.5, Number.NaN, Number.NaN, 0.5, Number.NaN, 0.25]);
-    const frame = decode({ ...wire, heatmap: { ...wire.heatmap, before } }) as FilledFrame;
+    const writing = { words: "", pulses: null, told: [], changed_steps: [1], new_steps: [1], reads: null };
+    const frame = decode({ ...wire, writing, heatmap: { ...wire.heatmap, before } }) as FilledFrame;
     expect(describeCell(frame, 0, 0)).toContain("(before 0.500)");
     expect(describeCell(frame, 0, 1)).toContain("(no step before)");
     expect(describeCell(frame, 0, 2)).toContain("(before NaN)");
+    const unwritten = decode({ ...wire, heatmap: { ...wire.heatmap, before } }) as FilledFrame;
+    expect(describeCell(unwritten, 0, 1)).toContain("(before NaN)");
   });
 
   it("knows which units a pooled row stands for", () => {

@@ -156,6 +156,28 @@ describe("the ripple", () => {
     expect(find(".rnnwidget-crosshair").style.left).not.toBe("");
   });
 
+  it("says at a step that has no counterpart that there is nothing to compare, and not that nothing changed", async () => {
+    const wire = rippleWire({ unmatched: 1 });
+    for (const band of wire.bands) {
+      const data = new Int16Array((band.data as DataView).buffer);
+      for (let row = 0; row < 4; row++) data[row * STEPS + 20] = -32768;
+    }
+    const { find } = await open(wire);
+    const bands = find(".rnnwidget-ripple-bands");
+    const words = () => find(".rnnwidget-ripple-readout").textContent!;
+    const ticks = find(".rnnwidget-ripple-axis .rnnwidget-field").getBoundingClientRect();
+    const over = (step: number) => {
+      const box = bands.getBoundingClientRect();
+      const clientX = ticks.left + ((step + 0.5) / STEPS) * ticks.width;
+      find(".rnnwidget-ripple-lanes").dispatchEvent(
+        new PointerEvent("pointermove", { bubbles: true, clientX, clientY: box.top - 4 }),
+      );
+      return words();
+    };
+    expect(over(20)).toMatch(/step 20.* · nothing to compare$/);
+    expect(over(30)).toMatch(/largest \|Δh\|: 0→ 0.5, 1→ 0$/);
+  });
+
   it("says what is not on the axis and what has no counterpart", async () => {
     const { find } = await open({ left_out: ["decoder.l0"], unmatched: 2 });
     expect(find(".rnnwidget-ripple-note").textContent).toContain("not on this axis: decoder.l0");

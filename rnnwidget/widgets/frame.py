@@ -82,7 +82,11 @@ def picture_frame(
     return {
         "state": "filled",
         "hint": "",
-        "layers": [_layer_entry(module, layer, picture) for module in modules for layer in module.layers],
+        "layers": [
+            _layer_entry(module, layer, picture, alone=len(modules) == 1)
+            for module in modules
+            for layer in module.layers
+        ],
         "layer": shown.layer,
         "sequences": picture.batch,
         "sequence": shown.sequence,
@@ -107,7 +111,7 @@ def picture_frame(
     }
 
 
-def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool = True) -> str:
+def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool) -> str:
     """A short name such as ``0→`` or, where a model has several modules, ``encoder 1←``; a cell's own path."""
     if not isinstance(module.module, nn.RNNBase):
         return layer.name
@@ -121,7 +125,7 @@ def _family_label(family: Family) -> str:
     return family.name.upper() if family.name in ("lstm", "gru") else family.name
 
 
-def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture) -> Frame:
+def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture, *, alone: bool) -> Frame:
     prefix = f"{module.path} " if module.path else ""
     place = f"layer {layer.index}, {'reverse' if layer.reverse else 'forward'}"
     units = layer.width("hidden")
@@ -129,7 +133,7 @@ def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture) -> Fra
         units = picture.recording[layer.name].hidden.size(-1)
     entry: Frame = {
         "name": layer.name,
-        "label": layer_label(module, layer),
+        "label": layer_label(module, layer, alone=alone),
         "title": prefix + place if isinstance(module.module, nn.RNNBase) else f"{layer.name}, step by step",
         "family": layer.family.name,
         "units": units,

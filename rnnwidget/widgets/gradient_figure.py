@@ -90,7 +90,7 @@ def _names(lines: Mapping[str, np.ndarray]) -> str:
         f"{html.escape(name)}{_undrawn(line)}</span>"
         for place, (name, line) in enumerate(lines.items())
     )
-    return f'<span style="font-size:12px">total gradient ‖∂L/∂state‖ at every input position, by layer{coloured}</span>'
+    return f'<span style="font-size:12px">total gradient ‖∂L/∂state‖ at every step, by layer{coloured}</span>'
 
 
 def _undrawn(line: np.ndarray) -> str:

@@ -166,6 +166,13 @@ def matched_steps(before: Sequence[str], after: Sequence[str]) -> Tensor:
     return places
 
 
+def words_moved(before: Written, after: Written) -> bool:
+    """Whether words that were kept stand at other steps than before."""
+    pairs = zip(before.given or (), after.given or (), strict=False)
+    matched = [matched_steps(old, new) for old, new in pairs if old != new]
+    return any([bool(((own >= 0) & (own != torch.arange(own.numel()))).any()) for own in matched])
+
+
 def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """What was retyped, in words: at most :data:`TOLD` lines, then a count."""
     lines = []

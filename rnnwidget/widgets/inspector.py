@@ -248,7 +248,10 @@ class RNNInspector(Steering):
         return stale
 
     def _shown(self) -> Shown:
-        return Shown(self.layer, self.sequence, self.site, self.units, self._writing.current.words)
+        words = self._writing.current.words
+        if self._picture is not None and not self._picture.reads_words(self.layer):
+            words = None
+        return Shown(self.layer, self.sequence, self.site, self.units, words)
 
     def _contents(self) -> Contents:
         if self._picture is None:

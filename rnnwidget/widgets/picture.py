@@ -44,6 +44,11 @@ class Picture:
         """How many steps a layer made of one sequence, after the edits."""
         return int(self.recording[layer].lengths[sequence])
 
+    def reads_words(self, layer: str) -> bool:
+        """Whether a layer may step with the words of the input: as many of them as the layer that is called first."""
+        first = self.recording[self.recording.layers[0]].lengths
+        return layer in self.recording and torch.equal(self.recording[layer].lengths, first)
+
     def after(self, layer: str, site: str, sequence: int) -> Float[Tensor, "time unit"]:
         """A gate or state of one sequence under the edits."""
         return self.recording[layer][site][: self.steps(layer, sequence), sequence].float().cpu()

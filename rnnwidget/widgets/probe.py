@@ -16,12 +16,14 @@ from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.intervention import BeforeAndAfter
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
+from rnnwidget.recording.prefixes import TimeAxis, has_time
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import ModelState, Twin
-from rnnwidget.widgets.input_edits import Written, fitted, same_steps
+from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
 
+MOVED = "no gradient for the changed input: targets= has a value for every step, and the words stand at others now"
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
 
 
@@ -172,8 +174,10 @@ class Probe:
         return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
 
     def _flow(self, edits: Sequence[Edit]) -> tuple[GradientFlow | None, str]:
+        first, second = self._runs()
+        if self._written is not None and words_moved(*self._written) and self._targets_go_by_step(first.baseline[1]):
+            return None, MOVED
         try:
-            first, second = self._runs()
             _, recording = self.twin.run((second or first).x, editor=_active(edits), loss=self._loss_of)
         except Exception as error:
             if self._written is None:
@@ -181,6 +185,9 @@ class Probe:
             # Targets of the first input need not fit one of another length.
             return None, f"no gradient for the changed input: {type(error).__name__}: {error}"
         return recording.gradient_flow(), ""
+
+    def _targets_go_by_step(self, recording: Recording) -> bool:
+        return has_time(self._targets, TimeAxis.of(recording[recording.layers[0]]))
 
     def _changes(self, before: Recording, after: Recording) -> dict[str, Any]:
         if self._written is None:

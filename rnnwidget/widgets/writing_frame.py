@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from rnnwidget.recording.modules import RecurrentModule
@@ -25,7 +26,8 @@ def writing_frame(
 ) -> Frame:
     """Why words and pulses cannot be changed, empty where they can; what was changed, and what the model reads."""
     steps = picture.steps(layer, sequence)
-    words = writing.current.words
+    own = picture.reads_words(layer)
+    words = writing.current.words if own else None
     first = next(module.layers[0].name for module in modules if any(own.name == layer for own in module.layers))
     read = picture.recording[first].inputs[:steps, sequence]
     pulses: str | None = None
@@ -35,8 +37,9 @@ def writing_frame(
         "words": None if words is None else writing.why_not_words,
         "pulses": pulses,
         "told": list(picture.told),
-        "changed_steps": _changed_steps(picture, writing, sequence, steps),
-        "reads": None if words is None else _reads(writing.current.inputs, sequence, steps, vocabulary),
+        "changed_steps": _changed_steps(picture, writing, sequence, steps) if own else [],
+        "new_steps": _new_steps(picture, sequence) if own else [],
+        "reads": None if words is None else _reads(writing, sequence, steps, vocabulary),
     }
 
 
@@ -53,9 +56,20 @@ def _changed_steps(picture: Picture, writing: InputEdits, sequence: int, steps: 
     ]
 
 
-def _reads(inputs: object, sequence: int, steps: int, vocabulary: Sequence[str] | None) -> list[str] | None:
-    """The first integer tensor of the input that has a number for every step, by name where they are known."""
-    for tensor in _tensors(inputs):
+def _new_steps(picture: Picture, sequence: int) -> list[int]:
+    """The steps that the run before does not have."""
+    if picture.same_steps is None:
+        return []
+    return torch.nonzero(picture.same_steps[sequence] < 0).flatten().tolist()
+
+
+def _reads(writing: InputEdits, sequence: int, steps: int, vocabulary: Sequence[str] | None) -> list[str] | None:
+    """The first integer tensor of the input that has a number for every step, by name where they are known.
+
+    A vocabulary names the outputs; it names the inputs too where it calls most of them what they are called there.
+    """
+    words = writing.current.words
+    for tensor in _tensors(writing.current.inputs):
         if tensor.is_floating_point() or tensor.is_complex() or tensor.dim() not in (1, 2):
             continue
         own = tensor if tensor.dim() == 1 else _row(tensor, sequence, steps)
@@ -63,7 +77,9 @@ def _reads(inputs: object, sequence: int, steps: int, vocabulary: Sequence[str] 
             continue
         numbers = [int(number) for number in own[:steps].tolist()]
         if vocabulary is not None and min(numbers) >= 0 and max(numbers) < len(vocabulary):
-            return [vocabulary[number] for number in numbers]
+            names = [vocabulary[number] for number in numbers]
+            if words is None or 2 * sum(map(str.__eq__, names, words[sequence])) >= steps:
+                return names
         return [f"number {number}" for number in numbers]
     return None
 
