@@ -32,6 +32,8 @@ export interface AnswerSteps {
   truth?: Bytes | null;
   /** Whether the labels are the channels of a series: its range is its own, and need not have zero in it. */
   series?: boolean;
+  /** Whether they are what the model gives at each step, having read the whole input. */
+  by_step?: boolean;
   done?: boolean;
 }
 
@@ -98,6 +100,7 @@ export class AnswerLane {
   private readonly canvas = make("canvas", { role: "img", "aria-label": "answer after every step" });
   private readonly reason = make("span", { class: "rnnwidget-lane-reason" });
   private readonly label = make("span", { class: "rnnwidget-muted rnnwidget-clipped" });
+  private readonly title = make("span", {});
   private readonly choice = make("select", { "aria-label": "answer shown after every step" });
   private readonly truth = textAt("rnnwidget-line-label", 0, "");
   private readonly before = textAt("rnnwidget-line-label", 0, "");
@@ -117,10 +120,8 @@ export class AnswerLane {
     this.margin = parts.margin;
     this.truth.dataset.line = "dotted";
     this.after.dataset.line = "solid";
-    this.label.title = "the model’s answer when it has read no further than this step";
-    this.choice.title = this.label.title;
     if (brief) this.choice.setAttribute("aria-label", "answer shown after every step, in the ripple");
-    this.gutter.append(make("span", {}, "answer"), this.label, this.choice);
+    this.gutter.append(this.title, this.label, this.choice);
     parts.field.append(this.canvas, this.reason);
     this.choice.addEventListener("change", () => {
       this.chosen = this.choice.value;
@@ -139,7 +140,11 @@ export class AnswerLane {
     this.element.dataset.state = stale ? "stale" : lines?.done || wire.reason ? "done" : "growing";
     const reason = "reason" in wire && !stale ? wire.reason : "";
     const told = reason && this.brief ? "no answer along the way: the answer lane above says why" : reason;
-    setText(this.reason, told || (lines ? "" : "the answer after every step appears here"));
+    const other = "number" in wire && !stale && !reason && wire.before && wire.steps !== steps;
+    const awaited = other
+      ? "the answer goes by the steps of the input: this layer has others"
+      : "the answer after every step appears here";
+    setText(this.reason, told || (lines ? "" : awaited));
     this.reason.title = reason;
     const { context } = prepare(this.canvas, scale.width, HEIGHT);
     this.name(wire);
@@ -173,6 +178,12 @@ export class AnswerLane {
 
   /** What is followed, and where there are several, which of them. */
   private name(wire: AnswerSheet["wire"]): void {
+    const whole = "by_step" in wire && wire.by_step === true;
+    setText(this.title, whole ? "output" : "answer");
+    const meaning = whole
+      ? "what the model gives at this step, having read the whole input"
+      : "the model’s answer when it has read no further than this step";
+    for (const part of [this.title, this.label, this.choice]) part.title = meaning;
     const choices = choicesIn(wire);
     this.choice.hidden = choices.length === 0;
     this.label.hidden = !this.choice.hidden;

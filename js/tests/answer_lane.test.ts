@@ -29,6 +29,27 @@ const show = (change: Partial<AnswerSteps> = {}) =>
 
 const LANE = ".rnnwidget-lanes > .rnnwidget-answer-lane";
 
+describe("the answer lane of a layer with other steps than the input", () => {
+  it("says so, and does not promise a line", async () => {
+    const short = floats(Array.from({ length: 9 }, () => 0.5));
+    const { find } = await show({ steps: 9, labels: ["P(yes)"], before: short, after: short, truth: null });
+    expect(find(`${LANE} .rnnwidget-lane-reason`).textContent).toBe(
+      "the answer goes by the steps of the input: this layer has others",
+    );
+  });
+});
+
+describe("the answer lane of a model that reads from the end", () => {
+  it("is called what it shows: the output at every step", async () => {
+    const { find } = await show({ by_step: true });
+    const name = find(`${LANE} .rnnwidget-gutter span`);
+    expect([name.textContent, name.title]).toEqual([
+      "output",
+      "what the model gives at this step, having read the whole input",
+    ]);
+  });
+});
+
 describe("the answer lane of a forecast", () => {
   it("has before, after and the truth at the cursor, in the forecast's own units", async () => {
     const { find, root } = await show();

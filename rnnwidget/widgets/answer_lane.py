@@ -31,7 +31,8 @@ class Question:
     An answer is a number for each of ``labels``, of which the lane shows one, at first the ``picked``. ``before_of``
     tells the same lines before of one question from another's: they are kept. ``same_steps`` is the step before of
     every step after where the two differ, −1 if there is none. ``truth`` is what the answers should have been, as
-    (label, step); ``series`` says that they are the values of a series, whose own range is what there is to see.
+    (label, step); ``series`` says that they are the values of a series, whose own range is what there is to see, and
+    ``by_step`` that they are what the model gives at each step, having read the whole input.
     """
 
     labels: tuple[str, ...]
@@ -45,6 +46,7 @@ class Question:
     picked: int = 0
     truth: Tensor | None = None
     series: bool = False
+    by_step: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,5 +181,6 @@ def _frame(number: int, question: Question, before: Tensor, after: Tensor | None
         "after": None if after is None else float_bytes(after),
         "truth": None if question.truth is None else float_bytes(question.truth),
         "series": question.series,
+        "by_step": question.by_step,
         "done": done,
     }

@@ -75,15 +75,16 @@ class Reader:
         *,
         lengths: Sequence[int] = (),
         batch_first: bool | None = None,
+        axis: int | None = None,
     ) -> Reading | None:
         """The answer for one sequence of a batch; None if the output holds no number.
 
         A sequence of outputs is read at its last step, which ``lengths`` tells; ``batch_first`` tells the two axes
-        apart when there are as many steps as sequences.
+        apart when there are as many steps as sequences, or ``axis`` which of them counts the sequences.
         """
         if self.answer is not None:
             return _own(self.answer, output, sequence)
-        found = tensor_in(output, Wanted(sequence, batch, lengths, batch_first))
+        found = tensor_in(output, Wanted(sequence, batch, lengths, batch_first, self.classes, axis))
         if found is None:
             return None
         tensor, wanted = found
@@ -97,6 +98,11 @@ class Reader:
             return None
         truth = own_series(self.targets.detach(), wanted)
         return truth if truth is not None and truth.shape == (channels, wanted.own_steps) else None
+
+    @property
+    def classes(self) -> int:
+        """How many there are by name, 0 if that is not said."""
+        return len(self.labels or self.vocabulary or ())
 
     @property
     def _meaning(self) -> Meaning | None:
@@ -172,7 +178,7 @@ def tensor_in(output: object, wanted: Wanted) -> tuple[Tensor, Wanted] | None:
     found = first_tensor(output)
     if isinstance(found, PackedSequence):
         found, unpacked = pad_packed_sequence(found, batch_first=True)
-        wanted = Wanted(wanted.sequence, wanted.batch, unpacked.tolist(), batch_first=True)
+        wanted = replace(wanted, lengths=unpacked.tolist(), batch_first=True)
     if found is None or found.numel() == 0 or found.is_complex():
         return None
     return found.detach(), wanted

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from rnnwidget.editing import Edit, answer_steps
+from rnnwidget.recording.module_outputs import first_tensor
+from rnnwidget.recording.prefixes import TimeAxis, beginning, has_time
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_lane import Line, Question, Values
 from rnnwidget.widgets.answers import SHOWN, Reader, Reading, picked_label, shortened, tensor_in, told_name
-from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, series_axes
+from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, batch_axis, series_axes
 from rnnwidget.widgets.picture import Picture
 
 ReadAt = Callable[[object, int], Tensor]
@@ -34,6 +37,20 @@ class _Run:
         layer = self.recording[self.recording.layers[0]]
         lengths = [steps if read is None else min(steps, read) for steps in layer.lengths.tolist()]
         return Wanted(self.sequence, len(lengths), lengths, layer.batch_first)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the output has something for every step of the input."""
+        return has_time(first_tensor(self.output), self._time)
+
+    def outputs(self) -> Iterator[tuple[int, object]]:
+        """``(t, output)`` for t = 1, 2, …: the output of the whole run up to step t."""
+        output = first_tensor(self.output)
+        return ((steps, beginning(output, self._time, steps)) for steps in range(1, self._time.steps + 1))
+
+    @cached_property
+    def _time(self) -> TimeAxis:
+        return TimeAxis.of(self.recording[self.recording.layers[0]])
 
     def series(self) -> SeriesAxes | None:
         """Where the output has numbers for each step of the input; None where it has not."""
@@ -57,22 +74,29 @@ class _Followed:
 def lane_question(
     twin: Twin, picture: Picture, sequence: int, readings: tuple[Reading, Reading], reader: Reader
 ) -> Question:
-    """The question for one sequence: of a series its channels, of any other answer the labels on show."""
+    """The question for one sequence: of a series its channels, of any other answer the labels on show.
+
+    A layer that reads from the end has no answer to a beginning; what the model gives at every step is shown instead,
+    where it gives something there.
+    """
     before = _Run(picture.inputs_before, (), picture.baseline_output, picture.baseline_recording, sequence)
     after = _Run(picture.inputs, picture.edits, picture.output, picture.recording, sequence)
+    backwards = any(layer.reverse for module in twin.modules for layer in module.layers)
+    by_step = backwards and reader.answer is None and before.has_outputs and after.has_outputs
     followed = _channels(before, after, readings, reader) or _labels(before, after, readings, reader)
     return Question(
         labels=followed.labels,
         limits=followed.limits,
         steps=after.wanted().own_steps,
-        before=_line(twin, before, followed.read[0]),
-        after=_line(twin, after, followed.read[1]) if picture.edited else None,
+        before=_line(twin, before, followed.read[0], by_step=by_step),
+        after=_line(twin, after, followed.read[1], by_step=by_step) if picture.edited else None,
         before_of=(picture.baseline_recording, sequence, followed.labels),
         steps_before=before.wanted().own_steps,
         same_steps=None if picture.same_steps is None else picture.same_steps[sequence],
         picked=followed.picked,
         truth=followed.truth,
         series=followed.series,
+        by_step=by_step,
     )
 
 
@@ -130,13 +154,16 @@ def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader
 
 
 def _labels_at(run: _Run, names: Sequence[str], reader: Reader) -> ReadAt:
+    whole = tensor_in(run.output, replace(run.wanted(), classes=reader.classes))
+    # After as many steps as there are sequences, or classes, a beginning's own shape would not tell.
+    axis = None if whole is None else batch_axis(*whole)
     known: tuple[Sequence[str], list[int]] | None = None
 
     def read(output: object, steps: int) -> Tensor:
         nonlocal known
         wanted = run.wanted(steps)
         reading = reader.read(
-            output, run.sequence, wanted.batch, lengths=wanted.lengths, batch_first=wanted.batch_first
+            output, run.sequence, wanted.batch, lengths=wanted.lengths, batch_first=wanted.batch_first, axis=axis
         )
         if reading is None:
             raise ValueError(f"the output after {_so_many(steps)} holds no answer for this sequence")
@@ -154,11 +181,12 @@ def _so_many(steps: int) -> str:
     return "1 step" if steps == 1 else f"{steps} steps"
 
 
-def _line(twin: Twin, run: _Run, read: ReadAt) -> Line:
+def _line(twin: Twin, run: _Run, read: ReadAt, *, by_step: bool) -> Line:
     def values() -> Values:
         own_steps = run.wanted().own_steps
         with torch.no_grad():
-            for steps, output in answer_steps(twin, run.inputs, edits=run.edits, answer=_itself):
+            answers = run.outputs() if by_step else answer_steps(twin, run.inputs, edits=run.edits, answer=_itself)
+            for steps, output in answers:
                 if steps > own_steps:
                     return
                 yield steps, read(output, steps)

@@ -10,12 +10,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Wanted:
-    """The sequence to find in an output; ``steps`` is the length of the longest, 0 if unknown."""
+    """The sequence to find in an output; ``steps`` is the length of the longest, 0 if unknown.
+
+    ``classes`` is how many the last axis has, 0 if unknown; ``axis`` the batch's, where a longer output has told it.
+    """
 
     sequence: int
     batch: int
     lengths: Sequence[int]
     batch_first: bool | None
+    classes: int = 0
+    axis: int | None = None
 
     @property
     def steps(self) -> int:
@@ -56,6 +61,8 @@ def last_outputs(tensor: Tensor, wanted: Wanted, *, per_step: bool) -> tuple[Ten
 def batch_axis(tensor: Tensor, wanted: Wanted) -> int | None:
     """The axis that counts the sequences, None if it cannot be told."""
     batch, steps = wanted.batch, wanted.steps
+    if wanted.axis is not None and tensor.dim() > wanted.axis and tensor.size(wanted.axis) == batch:
+        return wanted.axis
     first = tensor.dim() > 0 and tensor.size(0) == batch
     # Time or layers may come before the batch, but of two axes the first is time or the batch.
     second = tensor.dim() > 1 and tensor.size(1) == batch and (tensor.dim() > 2 or tensor.size(0) == steps)
@@ -66,7 +73,8 @@ def batch_axis(tensor: Tensor, wanted: Wanted) -> int | None:
     if wanted.batch_first:
         return 0
     # A square of two axes may as well be (sequence, class) after a time-first layer.
-    return 1 if tensor.dim() > 2 else None
+    square = 0 if wanted.classes == tensor.size(-1) else None
+    return 1 if tensor.dim() > 2 else square
 
 
 def at_last_step(own: Tensor, may_be_time: range, wanted: Wanted) -> tuple[Tensor, str]:
