@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import torch
+from IPython import get_ipython
 from torch import Tensor
 
 from rnnwidget.editing import Edit
@@ -41,6 +42,30 @@ def assignment(edits: Sequence[Edit], name_of: NameOf = lambda _: "recording", b
     """The statement that puts ``edits`` in force in an inspector, after those ``before`` it."""
     text = "\n".join((*before, f"inspector.edits = {code_of(edits, name_of)}"))
     return f"import torch\n\n{text}" if "torch." in text else text
+
+
+def called(inspector: object) -> str:
+    """What a notebook calls an inspector; ``inspector`` where nobody knows.
+
+    Examples
+    --------
+    >>> called(object())
+    'inspector'
+    """
+    shell = get_ipython()
+    names = [] if shell is None else [name for name, value in shell.user_ns.items() if value is inspector]
+    return next((name for name in names if not name.startswith("_")), "inspector")
+
+
+def renamed(code: str, name: str) -> str:
+    """Lines of code with another name for the inspector that they are about.
+
+    Examples
+    --------
+    >>> renamed("inspector.retype(['inspector.x'])", "mine")
+    "mine.retype(['inspector.x'])"
+    """
+    return re.sub(r"^inspector\.", lambda _: f"{name}.", code, flags=re.MULTILINE)
 
 
 def _call(edit: Edit, name_of: NameOf) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnwidget.editing import Edit
 from rnnwidget.widgets.change_views import ChangeViews
-from rnnwidget.widgets.code import assignment
+from rnnwidget.widgets.code import assignment, called, renamed
 from rnnwidget.widgets.described import without
 from rnnwidget.widgets.dial_tracks import DialTracks
 from rnnwidget.widgets.dials import with_dials
@@ -49,13 +49,15 @@ class Steering(InputState):
     def code(self) -> str:
         """The lines of Python that put the edits in force, and make the input what it is where it was changed.
 
-        A recording that an edit takes its values from is called ``recording``, unless it is the inspector's own.
+        The inspector is called what the notebook calls it. A recording that an edit takes its values from is called
+        ``recording``, unless it is the inspector's own.
         """
-        own, written = self._probe.unedited, self._writing.current.code
+        own, written, name = self._probe.unedited, self._writing.current.code, called(self)
         lines = ("inspector.reset_inputs()", *written) if written else ()
-        return assignment(
-            self.edits, lambda known: "inspector.baseline_recording" if known in own else "recording", before=lines
+        code = assignment(
+            self.edits, lambda known: f"{name}.baseline_recording" if known in own else "recording", before=lines
         )
+        return renamed(code, name)
 
     def undo(self) -> None:
         """Take the last edit back: a whole drag, or what was set from Python."""

@@ -1,9 +1,12 @@
+import types
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnwidget as rw
+from rnnwidget.widgets import code as code_module
 from rnnwidget.widgets.code import assignment, code_of
 
 INDICES = st.none() | st.lists(st.integers(0, 20), max_size=4)
@@ -87,3 +90,19 @@ def test_the_statement_imports_what_it_needs():
     assert assignment([]) == "inspector.edits = []"
     assert assignment([rw.shift("f", 1.5)]) == 'inspector.edits = [rw.shift("forget_gate", 1.5)]'
     assert assignment([rw.shift("f", torch.tensor([1.0, 2.0]))]).startswith("import torch\n\ninspector.edits")
+
+
+def test_the_inspector_is_called_what_the_notebook_calls_it(monkeypatch):
+    inspector = rw.RNNInspector(torch.nn.LSTM(3, 4), inputs=torch.randn(5, 1, 3))
+    shell = types.SimpleNamespace(user_ns={"_": inspector, "_7": inspector, "other": 3, "probe": inspector})
+    monkeypatch.setattr(code_module, "get_ipython", lambda: shell)
+    donor = inspector.baseline_recording
+    inspector.edits = [rw.patch("cell", donor, layer="l0")]
+    inspector.move_pulse(0, 1, 3, by=1)
+    lines = inspector.code.splitlines()
+    assert lines[0] == "probe.reset_inputs()"
+    assert lines[1].startswith("probe.move_pulse(0, 1, 3, by=1")
+    assert lines[-1] == 'probe.edits = [rw.patch("cell", probe.baseline_recording, layer="l0")]'
+    del shell.user_ns["probe"]
+    assert inspector.code.splitlines()[0] == "inspector.reset_inputs()"
+    inspector.close()
