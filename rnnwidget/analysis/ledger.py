@@ -15,7 +15,7 @@ from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.layer_source import Part
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ledger:
     """What a state consists of at one step of each sequence; the terms add up to it.
 
@@ -32,6 +32,10 @@ class Ledger:
     initial: Float[Tensor, "batch unit"]
     total: Float[Tensor, "batch unit"]
     reached: Float[Tensor, "batch unit"]
+
+    def __repr__(self) -> str:
+        steps, batch, units = self.written.shape
+        return f"Ledger({self.state!r}, steps={steps}, sequences={batch}, units={units}; error {self.error:.0e})"
 
     @property
     def error(self) -> float:

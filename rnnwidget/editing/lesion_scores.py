@@ -18,7 +18,7 @@ from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LesionScores:
     """What the answer does without each unit, beside what it does without units that behave alike.
 
@@ -36,6 +36,13 @@ class LesionScores:
     effects: Float[Tensor, " unit"]
     controls: Int[Tensor, "unit control"]
     control_effects: Float[Tensor, "unit control"]
+
+    def __repr__(self) -> str:
+        sizes = self.effects.abs()
+        found = torch.nan_to_num(sizes, nan=-1.0)
+        largest = int(found.argmax())
+        told = f"largest |effect| {float(sizes[largest]):.3g}, unit {int(self.units[largest])}"
+        return f"LesionScores({self.layer!r}, to={self.to!r}, units={len(self.units)}; {told})"
 
     @property
     def excess(self) -> Float[Tensor, " unit"]:

@@ -1,5 +1,7 @@
 """The ledger of a memory against products written out step by step."""
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -192,3 +194,12 @@ def test_refusals() -> None:
     for step in (5, -1):
         with pytest.raises(IndexError, match="it has 5 steps"):
             rw.cell_ledger(recording["l0"], step)
+
+
+def test_it_is_told_in_one_line() -> None:
+    model = torch.nn.LSTM(3, 4)
+    with torch.no_grad(), rw.record(model) as recording:
+        model(torch.randn(6, 2, 3))
+    assert re.fullmatch(
+        r"Ledger\('cell', steps=6, sequences=2, units=4; error \de[+-]\d\d\)", repr(rw.cell_ledger(recording["l0"]))
+    )

@@ -255,3 +255,15 @@ def test_refusals() -> None:
         scored(to="median")
     with pytest.raises(TypeError, match="one number or tensor; answer gives a dict of a, b"):
         scored(answer=lambda _: {"a": 1.0, "b": 2.0})
+
+
+def last_norm(output: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    return output[0][-1].norm()
+
+
+def test_they_are_told_in_one_line() -> None:
+    model, x = torch.nn.GRU(3, 4), torch.randn(5, 1, 3)
+    scores = rw.lesion_scores(model, x, layer="l0", answer=last_norm, controls=3, progress=False)
+    largest = scores.effects.abs().max()
+    unit = int(scores.units[scores.effects.abs().argmax()])
+    assert repr(scores) == f"LesionScores('l0', to='zero', units=4; largest |effect| {largest:.3g}, unit {unit})"
