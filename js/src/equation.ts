@@ -35,7 +35,8 @@ export class EquationLane implements Lane {
     const layer = currentLayer(frame);
     const family = layer?.family ?? "";
     const step = Math.min(this.cursor.step, frame.steps - 1);
-    const equations = equationsAt(frame.trace, family, layer?.nonlinearity ?? "tanh", step);
+    const symbols = new Map(frame.sites.map(({ name, symbol }) => [name, symbol]));
+    const equations = equationsAt(frame.trace, family, layer?.nonlinearity ?? "tanh", step, symbols);
     setText(this.caption, "update");
     setText(this.when, `#${frame.trace.unit} at ${step}`);
     const shape = JSON.stringify(equations.map(({ parts }) => parts.map(({ symbol }) => symbol)));

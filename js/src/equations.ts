@@ -77,12 +77,18 @@ function rnn(now: Series, nonlinearity: string): Equation[] {
 }
 
 /** The update equations of the traced unit at one step, with their numbers. */
-export function equationsAt(trace: Trace, family: string, nonlinearity: string, step: number): Equation[] {
+export function equationsAt(
+  trace: Trace,
+  family: string,
+  nonlinearity: string,
+  step: number,
+  symbols: ReadonlyMap<string, string> = new Map(),
+): Equation[] {
   const now: Series = (name) => trace.series[name]?.after[step];
   const before: Series = (name) => trace.previous[name]?.[step];
   if (family === "lstm") return lstm(now, before);
   if (family === "gru") return gru(now, before);
   if (family === "rnn") return rnn(now, nonlinearity);
   const names = Object.keys(trace.series).slice(0, 6);
-  return [{ parts: names.map((name) => term(name, now(name))) }];
+  return [{ parts: names.map((name) => term(symbols.get(name) ?? name, now(name))) }];
 }

@@ -52,7 +52,7 @@ export class ScopeChips {
     this.steps.show([brushed, always], brush ? steps : "all");
     const here = { value: "this", text: "this" };
     const every = { value: "all", text: `all ${frame.layers.length}`, disabled: frame.layers.length < 2 };
-    this.layers.show([here, every], layers);
+    this.layers.show([here, every], every.disabled ? "this" : layers);
   }
 
   private choose(change: Partial<Scope>): void {

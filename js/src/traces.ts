@@ -21,7 +21,9 @@ const STYLES = [
 export type Group = "cell" | "signed" | "gates";
 
 function captionOf(group: Group, sites: Site[]): string {
-  if (sites.length === 1) return sites[0]!.label;
+  const [only, more] = sites;
+  // The whole name would run into the numbers of the axis.
+  if (only && !more) return only.name === "hidden" ? `hidden ${only.symbol}` : only.label;
   return group === "gates" ? "gates" : sites.map(({ symbol }) => symbol).join(" and ");
 }
 

@@ -15,6 +15,16 @@ const numbers = ({ parts }: Equation) => parts.flatMap((part) => ("value" in par
 const GATES = { input_gate: 0.5, forget_gate: 0.75, candidate: -0.5, output_gate: 0.25 };
 
 describe("update equations", () => {
+  it("of a registered family are its sites, called as everywhere else", () => {
+    const known = new Map([
+      ["drive", "d"],
+      ["hidden", "h"],
+    ]);
+    const [found] = equationsAt(trace({ drive: 2, hidden: 1, more: 3 }), "ctrnn", "", 1, known);
+    expect(symbols(found!)).toBe("d h more");
+    expect(numbers(found!)).toEqual([2, 1, 3]);
+  });
+
   it("of the LSTM, with the numbers of the step", () => {
     const cell = 0.75 * 0.5 + 0.5 * -0.5;
     const [c, h] = equationsAt(

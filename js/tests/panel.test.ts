@@ -260,6 +260,22 @@ describe("resetting", () => {
   });
 });
 
+describe("the only layer of a model", () => {
+  it("is the one that is chosen, and not all of them, greyed out", async () => {
+    const layers = (lstmFrame() as unknown as { layers: object[] }).layers.slice(0, 1);
+    const frame = lstmFrame({}, { layers: layers as never });
+    const view = await mount({ _frame: frame, scope: { units: "all", layers: "all", steps: "all" } });
+    const chips = [
+      ...view.root.querySelectorAll<HTMLButtonElement>(".rnnwidget-scope [aria-checked='true']"),
+    ];
+    expect(chips.map((chip) => [chip.textContent, chip.disabled])).toEqual([
+      ["all 64", false],
+      ["all 60", false],
+      ["this", false],
+    ]);
+  });
+});
+
 describe("an edit that Python refuses", () => {
   it("leaves the dials as they were: what is in force is what they show", async () => {
     const view = await mount({ dials: { input_gate: { kind: "shift", value: 0.5 } } });

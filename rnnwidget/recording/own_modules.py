@@ -149,6 +149,10 @@ def gradient_through_readout(
     return torch.zeros_like(hidden) if found is None else found
 
 
+def _so_many(tensors: int) -> str:
+    return "1 tensor" if tensors == 1 else f"{tensors} tensors"
+
+
 def _readout_of(registration: Registration, module: nn.Module, why: str) -> Readout:
     if registration.readout is None:
         raise NotImplementedError(
@@ -161,7 +165,10 @@ def _readout_of(registration: Registration, module: nn.Module, why: str) -> Read
 def _read_out(readout: Readout, module: nn.Module, hidden: Tensor, count: int) -> tuple[Tensor, ...]:
     given = _tensors(readout(module, hidden))
     if len(given) != count:
-        raise TypeError(f"the readout of {_name(module)} gave {len(given)} tensors, the module {count}")
+        raise TypeError(
+            f"the readout of {_name(module)} gave {_so_many(len(given))}, the module {_so_many(count)} beside its "
+            "states: readout(module, hidden) returns the same, without the states"
+        )
     return given
 
 

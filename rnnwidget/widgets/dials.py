@@ -26,8 +26,8 @@ WORDS = {
     "output_gate": ("hide", "show"),
     "reset_gate": ("ignore state", "use state"),
     "update_gate": ("0 replace", "1 keep"),
-    "candidate": ("−1", "+1"),
-    "hidden": ("−1", "+1"),
+    "candidate": ("toward −1", "toward +1"),
+    "hidden": ("toward −1", "toward +1"),
 }
 
 Dials = dict[str, dict[str, object]]

@@ -225,6 +225,8 @@ class RNNInspector(Steering):
             if self.layer not in captured.recording:
                 self.layer = captured.recording.layers[0]
             self.sequence = min(self.sequence, self._picture.batch - 1)
+            if self.steps is not None and self.steps[0] >= self._picture.steps(self.layer, self.sequence):
+                self.steps = None
             self._say_ready()
             self._show()
         finally:

@@ -181,3 +181,17 @@ def test_as_many_sequences_as_classes_and_steps_are_told_apart(inspect, size, st
         with torch.no_grad():
             expected = torch.softmax(model(x[:read])[1], 0).tolist()
         assert line[:, read - 1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_brush_that_a_shorter_call_does_not_reach_is_taken_away(inspect):
+    model = nn.GRU(3, 4)
+    inspector = inspect(model)
+    model(torch.randn(20, 1, 3))
+    inspector.steps = (10, 15)
+    inspector._capture._resumes = 0.0
+    model(torch.randn(12, 1, 3))
+    assert inspector.steps == (10, 15)
+    inspector._capture._resumes = 0.0
+    model(torch.randn(5, 1, 3))
+    assert inspector.steps is None
+    assert inspector._page.score.steps is None
