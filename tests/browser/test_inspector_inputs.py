@@ -127,6 +127,23 @@ def test_a_word_that_encode_refuses_is_told_and_the_picture_stays(score, text):
     expect(score.message).to_have_text("")
 
 
+def test_a_slider_pressed_while_a_word_is_typed_moves_and_the_word_is_read(score, text):
+    text.locator("[data-step='3']").click()
+    score.page.keyboard.type("good")
+    slider = score.slider("update gate shift")
+    box = slider.bounding_box()
+    slider.click(position={"x": 0.75 * box["width"], "y": box["height"] / 2})
+    expect(text).to_have_text("it was not good at all")
+    expect(score.edits).to_have_count(1)
+    score.settled()
+    value = float(slider.input_value())
+    assert value > 1
+    assert score.ask("told([edit.value for edit in inspector.edits])") == [value]
+    same = "told(bool(torch.allclose(rw.intervene(model, inspector.inputs, inspector.edits).output, inspector.output)))"
+    assert score.ask(same)
+    score.rest()
+
+
 def test_axe_finds_nothing_serious_while_a_word_is_retyped(score, text):
     text.locator("[data-step='1']").click()
     expect(score.root.locator(".rnnwidget-word-editor input")).to_be_focused()
