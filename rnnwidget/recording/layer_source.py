@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
@@ -29,6 +29,17 @@ class Part:
     start: int
     live: Bool[Tensor, "time batch"]
     edits: LayerEdits
+
+
+def live_steps(steps: int, lengths: Int[Tensor, " batch"]) -> Bool[Tensor, "time batch"]:
+    """The steps before each sequence's end.
+
+    Examples
+    --------
+    >>> live_steps(3, torch.tensor([1, 3])).int().tolist()
+    [[1, 1], [0, 1], [0, 1]]
+    """
+    return torch.arange(steps, device=lengths.device).unsqueeze(1) < lengths
 
 
 class LayerSource(ABC):
@@ -67,20 +78,14 @@ class LayerSource(ABC):
         """How many steps each sequence has."""
 
     @property
-    def live_until_the_end(self) -> Bool[Tensor, "time batch"]:
-        """The steps before each sequence's end."""
-        lengths = self.lengths
-        return torch.arange(self.steps, device=lengths.device).unsqueeze(1) < lengths
-
-    @property
     def live(self) -> Bool[Tensor, "time batch"]:
         """Where sequences have steps: in a run of packed calls there is padding before a sequence's end too."""
         return torch.cat([part.live for part in self.parts])
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The calls that the run is made of, oldest first; in a file stitched calls are one."""
-        return (Part(0, self.live_until_the_end, self.edits),)
+        """The calls that the run is made of, oldest first."""
+        return (Part(0, live_steps(self.steps, self.lengths), self.edits),)
 
     @property
     @abstractmethod

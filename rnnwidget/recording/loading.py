@@ -141,6 +141,8 @@ def _tensors(header: LayerHeader, call: int, file: StoredFile) -> Tensors:
     for role, tensor in tensors.items():
         if not _fits(tensor, role, header, call, tensors):
             raise _misfit(header, call, role, tensor, f"{steps} steps and {batch} sequences")
+    if stored.stitched and not _calls_fit(tensors["starts"], tensors["part_lengths"], steps):
+        raise _misfit(header, call, "starts", tensors["starts"], f"calls that follow each other over {steps} steps")
     if stored.truncations and stored.truncations[-1] > steps:
         raise RecordingFileError(f"layer {header.name!r:.80} is truncated at {stored.truncations[-1]}, after its end")
     return tensors
@@ -156,18 +158,28 @@ def _fits(tensor: Tensor, role: str, header: LayerHeader, call: int, tensors: Te
         "initial": (batch, units),
         "inputs": (steps, batch, None),
         "lengths": (batch,),
-        "live": (steps, batch),
+        "starts": (None,),
+        "part_lengths": (None, batch),
         "replay_error": (1,),
         **dict.fromkeys(("mean", "low", "high"), (-(-steps // (stored.coarse_steps or 1)), batch, units)),
     }
     if not _is(tensor, *shapes.get(kind, (steps, batch, units)), broadcast=edit):
         return False
-    kinds = {"lengths": tensor.dtype == torch.int64, **dict.fromkeys(("edit_mask", "live"), tensor.dtype == torch.bool)}
+    whole = dict.fromkeys(("lengths", "starts", "part_lengths"), tensor.dtype == torch.int64)
+    kinds = {**whole, "edit_mask": tensor.dtype == torch.bool}
     if not kinds.get(kind, kind in ("inputs", "edit_value") or tensor.is_floating_point()):
         return False
-    values = {"lengths": (0, steps), "replay_error": (0, float("inf"))}
+    values = {"replay_error": (0, float("inf")), **dict.fromkeys(whole, (0, steps))}
     low, high = values.get(kind, (-float("inf"), float("inf")))
     return kind not in values or not bool(((tensor < low) | (tensor > high)).any())
+
+
+def _calls_fit(starts: Tensor, lengths: Tensor, steps: int) -> bool:
+    """Whether stitched calls begin one after the other, and none is longer than it has room."""
+    if starts.numel() == 0 or starts.numel() != lengths.size(0) or int(starts[0]) != 0:
+        return False
+    room = torch.diff(starts, append=starts.new_tensor([steps]))
+    return bool((room >= 0).all()) and bool((lengths <= room.unsqueeze(1)).all())
 
 
 def _misfit(header: LayerHeader, call: int, role: str, tensor: Tensor, what: str) -> RecordingFileError:

@@ -107,7 +107,7 @@ def _call(layer: LayerRecording) -> StoredCall:
         truncations=layer.truncations,
         coarse_steps=per_column if per_column > 1 else None,
         edits=tuple(StoredEdit(edit.site, edit.operation, edit.mask is not None) for edit in layer.edits.edits),
-        gaps=not torch.equal(layer.source.live, layer.source.live_until_the_end),
+        stitched=len(layer.source.parts) > 1,
     )
 
 
@@ -125,8 +125,10 @@ def _value(layer: LayerRecording, role: str) -> Tensor:
             found = getattr(layer.edits.edits[int(name)], kind.removeprefix("edit_"))
         case "mean" | "low" | "high":
             found = getattr(layer.coarse(name), kind)
-        case "live":
-            found = layer.source.live
+        case "starts":
+            found = torch.tensor([part.start for part in layer.source.parts])
+        case "part_lengths":
+            found = torch.stack([part.live.sum(0) for part in layer.source.parts])
         case "replay_error":
             found = torch.tensor([layer.replay_error], dtype=torch.float64)
         case _:

@@ -49,14 +49,15 @@ class StoredEdit:
 class StoredCall:
     """What is known of one call of a layer beside its tensors; ``coarse_steps`` is None without a coarse level.
 
-    ``gaps`` says that a sequence has padding before its end, as where packed calls were stitched.
+    ``stitched`` says that it was several calls, each going on from the one before: the file has where each begins, and
+    how many steps each sequence has in it.
     """
 
     batch_first: bool | None
     truncations: tuple[int, ...]
     coarse_steps: int | None
     edits: tuple[StoredEdit, ...]
-    gaps: bool = False
+    stitched: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class LayerHeader:
             yield f"edit_value:{place}"
             if edit.masked:
                 yield f"edit_mask:{place}"
-        if self.calls[call].gaps:
-            yield "live"
+        if self.calls[call].stitched:
+            yield from ("starts", "part_lengths")
         if self.calls[call].coarse_steps is not None:
             yield from (f"{kind}:{site}" for site in self.sites for kind in ("mean", "low", "high"))
 
@@ -233,7 +234,7 @@ def _call(node: _Node, sites: tuple[str, ...]) -> StoredCall:
         truncations=truncations,
         coarse_steps=None if coarse_steps.value is None else coarse_steps.whole(2),
         edits=tuple(_edit(edit, sites) for edit in node.get("edits").each()),
-        gaps="gaps" in node.value and node.get("gaps").truth(),
+        stitched="stitched" in node.value and node.get("stitched").truth(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NoReturn
 
 import torch
@@ -13,7 +14,7 @@ from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.cells.family import Family, Get, Quantities
 from rnnwidget.cells.layer_run import Arrivals, LayerRun
 from rnnwidget.recording.coarse_levels import CoarseLevel
-from rnnwidget.recording.layer_source import LayerSource, Part
+from rnnwidget.recording.layer_source import LayerSource, Part, live_steps
 from rnnwidget.recording.stored_format import LayerHeader
 from rnnwidget.recording.stretches import Window
 
@@ -95,7 +96,13 @@ class StoredLayer(LayerSource):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return (Part(0, self._read("live"), self.edits),) if "live" in self._tensors else super().parts
+        if "starts" not in self._tensors:
+            return super().parts
+        starts = [*self._read("starts").tolist(), self.steps]
+        return tuple(
+            Part(start, live_steps(stop - start, lengths), self.edits)
+            for (start, stop), lengths in zip(pairwise(starts), self._read("part_lengths"), strict=True)
+        )
 
     @property
     def initial(self) -> tuple[Tensor, ...]:

@@ -1,6 +1,7 @@
 """The ledger of a memory against products written out step by step."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,3 +204,25 @@ def test_it_is_told_in_one_line() -> None:
     assert re.fullmatch(
         r"Ledger\('cell', steps=6, sequences=2, units=4; error \de[+-]\d\d\)", repr(rw.cell_ledger(recording["l0"]))
     )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_saved_run_of_stitched_calls_has_the_ledger_of_the_run(packed: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, state = torch.nn.LSTM(3, 4, bidirectional=True).double(), None
+
+    def given(lengths: list[int]) -> object:
+        if packed:
+            return pack_sequence([torch.randn(steps, 3).double() for steps in lengths], enforce_sorted=False)
+        return torch.randn(max(lengths), len(lengths), 3).double()
+
+    with torch.no_grad(), rw.record(module) as recording:
+        for lengths in ([2, 4], [3, 1], [1, 2]):
+            _, state = module(given(lengths), state)
+    recording.save(tmp_path / "run.safetensors")
+    loaded = rw.load(tmp_path / "run.safetensors")
+    for name in recording.layers:
+        one, other = (rw.cell_ledger(run[name]) for run in (recording, loaded))
+        assert one.error < 1e-12
+        for part in ("steps", "written", "initial", "total"):
+            torch.testing.assert_close(getattr(one, part), getattr(other, part), rtol=0, atol=0, equal_nan=True)

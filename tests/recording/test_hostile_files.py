@@ -203,6 +203,8 @@ def exchanged(one: str, other: str) -> Callable[[Description, Entries], None]:
 
 LAYER, CALL = ("layers", 0), ("layers", 0, "calls", 0)
 CHANGES = {
+    "stitched should be true or false": at(*LAYER, "calls", 3, "stitched", value=1),
+    "starts": entry("l0/3/starts", dtype="F64"),
     "its format is 'zarr'": at("format", value="zarr"),
     "version 2, made by a newer rnnwidget; this one reads version 1: upgrade": at("version", value=2),
     "version should be a whole number": at("version", value=True),
