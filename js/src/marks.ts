@@ -1,5 +1,6 @@
 import type { Mark } from "./cells";
 import type { ColorMap } from "./colormap";
+import { isDark } from "./theme";
 
 const BASE = "#8c8c8c";
 const DARK = "#141414";
@@ -16,7 +17,7 @@ export const MARK_NAMES: Record<Mark, string> = {
 /**
  * Paints what no colour of a scale can say, in greys that the scale does not contain. Infinite cells are black with
  * a pale arrow, or the other way round where the scale begins dark; NaN cells are hatched; a value outside the limits
- * keeps its colour and gets a bar at that side.
+ * keeps its colour and gets a bar at that side, pale on a dark colour and dark on a pale one.
  */
 export function drawMark(
   context: CanvasRenderingContext2D,
@@ -31,7 +32,7 @@ export function drawMark(
   const outside = mark === "above" || mark === "below";
   if (outside) {
     const thickness = Math.max(1, height * 0.28);
-    context.fillStyle = ink;
+    context.fillStyle = isDark(colors.css(mark === "above" ? 255 : 0)) ? PALE : DARK;
     context.fillRect(x, mark === "above" ? y : y + height - thickness, width, thickness);
     return;
   }

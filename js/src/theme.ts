@@ -14,20 +14,39 @@ export interface Theme {
 const ROLES = ["ink", "muted", "faint", "background", "accent"] as const;
 
 export function readTheme(root: HTMLElement): Theme {
-  // All at once, so that styles are computed once.
-  const probes = ROLES.map((role) => make("span", { style: `color: var(--rw-${role})` }));
+  // All at once, so that styles are computed once. Forced colours give text and grounds different ones.
+  const probes = ROLES.map((role) =>
+    make("span", { style: `color: var(--rw-${role}); background-color: var(--rw-${role})` }),
+  );
   const holder = make("span", { hidden: "" }, ...probes);
   root.append(holder);
-  const [ink, muted, faint, background, accent] = probes.map((probe) => getComputedStyle(probe).color);
+  const [ink, muted, faint, background, accent] = probes.map((probe, place) => {
+    const { color, backgroundColor } = getComputedStyle(probe);
+    return ROLES[place] === "background" ? backgroundColor : color;
+  });
   holder.remove();
   const dark = isDark(background!);
   return { ink: ink!, muted: muted!, faint: faint!, background: background!, accent: accent!, dark };
 }
 
-/** Whether a colour, as the browser computes it, is dark. */
+const dark = new Map<string, boolean>();
+
+/** Whether a colour, in whatever way CSS writes it, is dark; what is transparent lies on a light page. */
 export function isDark(color: string): boolean {
-  const [red = 255, green = 255, blue = 255] = (color.match(/[\d.]+/g) ?? []).map(Number);
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 128;
+  const known = dark.get(color);
+  if (known !== undefined) return known;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 1;
+  const context = canvas.getContext("2d");
+  if (!context) return false;
+  for (const fill of ["#fff", color]) {
+    context.fillStyle = fill;
+    context.fillRect(0, 0, 1, 1);
+  }
+  const [red = 255, green = 255, blue = 255] = context.getImageData(0, 0, 1, 1).data;
+  const found = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 128;
+  dark.set(color, found);
+  return found;
 }
 
 /** JupyterLab says on the body whether its theme is light; native controls follow `color-scheme`. */

@@ -102,7 +102,13 @@ describe("colour maps", () => {
     expect(
       [true, false].map((signed) => atZero(colorsOf(signed, { dark: false }), signed ? 128 : 0)),
     ).toEqual([false, false]);
-    expect([isDark("rgb(17, 17, 17)"), isDark("rgb(255, 255, 255)")]).toEqual([true, false]);
+    const light = ["rgb(255, 255, 255)", "oklch(0.98 0 0)", "color(srgb 1 1 1)", "transparent"];
+    expect(light.map(isDark)).toEqual([false, false, false, false]);
+    expect(["rgb(17, 17, 17)", "oklch(0.2 0 0)", "color(srgb 0 0 0)"].map(isDark)).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 
   it("maps the limits to the ends and everything beyond too", () => {

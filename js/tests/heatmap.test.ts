@@ -92,8 +92,8 @@ describe("the heatmap's pixels", () => {
     expect(pixelAt(canvas, 4, 4, 3, 0)).toEqual(colorOf(1));
     expect(pixelAt(canvas, 4, 4, 3, 1)).toEqual(colorOf(-1));
     const rows = 4 * 9;
-    expect(pixelAt(canvas, rows, 4, 3 * 9, 0)).toEqual([20, 20, 20]);
-    expect(pixelAt(canvas, rows, 4, 3 * 9 + 8, 1)).toEqual([20, 20, 20]);
+    expect(pixelAt(canvas, rows, 4, 3 * 9, 0)).toEqual([250, 250, 250]);
+    expect(pixelAt(canvas, rows, 4, 3 * 9 + 8, 1)).toEqual([250, 250, 250]);
   });
 
   it("explain the marks with counts, and only while there are any", async () => {

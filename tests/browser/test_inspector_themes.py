@@ -52,6 +52,12 @@ INK = """(root) => {
 }"""
 
 
+ZERO = """(root) => {
+    const canvas = root.querySelector('.rnnwidget-legend .rnnwidget-colorbar canvas');
+    return [...canvas.getContext('2d').getImageData(canvas.width / 2, 2, 1, 1).data.slice(0, 3)];
+}"""
+
+
 @pytest.fixture(scope="module")
 def score(jupyter, chromium):
     with opened(jupyter, chromium, "themes", SENTIMENT, INSPECTOR) as score:
@@ -84,3 +90,17 @@ def test_text_can_be_read_and_canvases_follow(score, theme):
     expect(figure).to_be_visible()
     if dark:
         assert figure.evaluate("(svg) => getComputedStyle(svg).backgroundColor") == "rgba(0, 0, 0, 0)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_zero_is_the_page_s_own_where_the_system_forces_its_colours(score, scheme):
+    score.rest()
+    score.notebook.theme(f"JupyterLab {scheme.title()}")
+    score.page.emulate_media(forced_colors="active", color_scheme=scheme)
+    dark = scheme == "dark"
+    score.page.wait_for_function(
+        f"([root, dark]) => ((({ZERO})(root))[0] < 128) === dark", arg=[score.root.element_handle(), dark]
+    )
+    page = score.root.evaluate("(root) => getComputedStyle(root).backgroundColor")
+    assert page == ("rgb(0, 0, 0)" if dark else "rgb(255, 255, 255)")
+    score.page.emulate_media(forced_colors="none", color_scheme="light")
