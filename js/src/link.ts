@@ -1,5 +1,6 @@
 import type { AnyModel } from "@anywidget/types";
 import type { AnswerSteps } from "./answer_lane";
+import { uniqueId } from "./dom";
 import type { Kind, SentBefore, WireFrame } from "./frame";
 import type { InputWish } from "./input_wish";
 
@@ -33,7 +34,8 @@ export type Request =
   /** Takes one edit back, by its place in the list and its line there. */
   | { serial: number; drop: number; line: string }
   | { serial: number; position: number }
-  | { serial: number; inputs: InputWish };
+  /** Of the sequence that was on show. */
+  | { serial: number; inputs: InputWish; sequence?: number };
 
 /** What wider edits already do where a dial acts, and whose it is. */
 export interface Inherited {
@@ -83,7 +85,12 @@ export interface Traits {
 }
 
 /** A request, and those before it that Python may not have had: a host keeps the newest value of a trait only. */
-export type Requests = Request & { before?: Request[] };
+export type Requests = Sent & { before?: Sent[] };
+
+type Sent = Request & { page?: string };
+
+/** Pages count each for themselves: two of them may use a serial at the same moment. */
+const PAGE = uniqueId("page");
 
 type WithoutSerial<T> = T extends { serial: number } ? Omit<T, "serial"> : never;
 export type Wish = WithoutSerial<Request>;
@@ -142,7 +149,9 @@ export class Link {
   request(wish: Wish): void {
     const last = this.wishes.at(-1);
     if (last && supersedes(wish, last)) this.wishes.pop();
-    this.wishes.push(wish);
+    const frame = this.get("_frame");
+    const about = "inputs" in wish && "sequence" in frame ? { sequence: frame.sequence } : {};
+    this.wishes.push({ ...wish, ...about });
     if (this.scheduled === 0) this.flush();
   }
 
@@ -194,7 +203,7 @@ export class Link {
     if (this.wishes.length === 0) return;
     this.scheduled = requestAnimationFrame(() => this.flush());
     const first = this.sent + 1;
-    const fresh = this.wishes.map((wish, place) => ({ ...wish, serial: first + place }) as Request);
+    const fresh = this.wishes.map((wish, place) => ({ ...wish, serial: first + place, page: PAGE }) as Sent);
     this.wishes = [];
     const pending = this.unanswered;
     while (pending.length > 0 && supersedes(fresh[0]!, pending.at(-1)!)) pending.pop();
@@ -204,10 +213,10 @@ export class Link {
   }
 
   /** What any view has sent and Python has not answered, the oldest first. */
-  private get unanswered(): Request[] {
+  private get unanswered(): Sent[] {
     const request = this.get("_request");
     if (!("serial" in request)) return [];
     const { before = [], ...newest } = request;
-    return [...before, newest as Request].filter(({ serial }) => serial > this.answered);
+    return [...before, newest as Sent].filter(({ serial }) => serial > this.answered);
   }
 }

@@ -83,8 +83,13 @@ export class FakeModel {
     return [...this.listeners.values()].reduce((count, listeners) => count + listeners.size, 0);
   }
 
+  /** Without the page that they name, which is the same in all of them. */
   requests(): Traits["_request"][] {
-    return this.saved.flatMap(({ _request }) => (_request ? [_request] : []));
+    return this.saved.flatMap(({ _request }) => {
+      if (!_request) return [];
+      const { page: _, ...request } = _request as { page: string };
+      return [request as Traits["_request"]];
+    });
   }
 
   asAnyModel(): AnyModel<Traits> {

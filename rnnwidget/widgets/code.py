@@ -53,7 +53,7 @@ def called(inspector: object) -> str:
     'inspector'
     """
     shell = get_ipython()
-    names = [] if shell is None else [name for name, value in shell.user_ns.items() if value is inspector]
+    names = [] if shell is None else [name for name, value in list(shell.user_ns.items()) if value is inspector]
     return next((name for name in names if not name.startswith("_")), "inspector")
 
 
@@ -65,7 +65,7 @@ def renamed(code: str, name: str) -> str:
     >>> renamed("inspector.retype(['inspector.x'])", "mine")
     "mine.retype(['inspector.x'])"
     """
-    return re.sub(r"^inspector\.", lambda _: f"{name}.", code, flags=re.MULTILINE)
+    return re.sub(r"^(# )?inspector\.", lambda found: f"{found[1] or ''}{name}.", code, flags=re.MULTILINE)
 
 
 def _call(edit: Edit, name_of: NameOf) -> str:

@@ -108,16 +108,16 @@ class InputState(ViewState):
             self._frame_about = about, made
         return self._frame_about[1]
 
-    def _asked_input(self, wish: Mapping[str, Any]) -> Written:
-        """What the page wishes the input to be."""
+    def _asked_input(self, wish: Mapping[str, Any], sequence: int) -> Written:
+        """What the page wishes the input to be, about a sequence of it."""
         writing = self._writing
         if wish["kind"] == "reset":
             return writing.original
         if wish["kind"] == "words":
-            return writing.with_words(self.sequence, wish["words"])
+            return writing.with_words(sequence, wish["words"])
         base = writing.held(wish["gesture"])
         still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
-        return base if still else self._with_pulse(base, self.sequence, wish)
+        return base if still else self._with_pulse(base, sequence, wish)
 
     def _with_pulse(self, base: Written, sequence: int, wish: Mapping[str, Any]) -> Written:
         picture, move, gain = self._picture, int(wish["move"]), float(wish["gain"])

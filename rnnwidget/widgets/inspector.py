@@ -97,6 +97,7 @@ class RNNInspector(Steering):
         self._picture: Picture | None = None
         self._capture: ModelCapture | None = None
         self._closed = False
+        self._obeyed = {}
         if inputs is not None:
             self._picture = self._probe.fill(inputs)
             if not self._picture.recording.layers:

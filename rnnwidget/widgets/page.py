@@ -79,6 +79,12 @@ class Page:
         """Tell of success or failure; the last good picture stays."""
         self.score._status = {"state": state, "message": message, "answers": self.answers}
 
+    def acknowledge(self) -> None:
+        """Tell that a request was answered although it changed nothing on the page."""
+        told = max(int(self.score._frame.get("answers", 0)), int(self.score._status.get("answers", 0)))
+        if told < self.answers and not self._owed:
+            self.score._status = {**self.score._status, "answers": self.answers}
+
     def close(self) -> None:
         """Close the widgets."""
         self._displayed = False

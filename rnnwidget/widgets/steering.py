@@ -31,6 +31,8 @@ class Steering(InputState):
     _tracks: DialTracks
     _changes: ChangeViews
     _failed = False
+    _obeyed: dict[str, int]
+    """The last wish of each page that was carried out."""
     _unwritten = ""
     """Why the last input that was asked for is not the one in force."""
 
@@ -75,14 +77,16 @@ class Steering(InputState):
         self._changes.defer()
         with self._lock:
             for wish in (*request.get("before", ()), request):
-                serial = int(wish["serial"])
-                if serial <= self._page.answers:
+                serial, page = int(wish["serial"]), wish.get("page", "")
+                if serial <= self._obeyed.get(page, 0):
                     continue
-                self._page.answers = serial
+                self._obeyed[page] = serial
+                self._page.answers = max(serial, self._page.answers)
                 try:
                     self._obey(wish)
                 except Exception as error:  # noqa: BLE001 - a user's model may raise anything
                     self._fail(error)
+            self._page.acknowledge()
 
     def _obey(self, request: Mapping[str, Any]) -> None:
         if "position" in request:
@@ -91,24 +95,26 @@ class Steering(InputState):
         wish = request.get("inputs", {})
         with self._panel.moving(request.get("gesture", wish.get("gesture"))):
             if wish:
-                self._write_or_tell(wish)
+                self._write_or_tell(wish, int(request.get("sequence", self.sequence)))
             elif "drop" in request:
                 self._put(without(self.edits, int(request["drop"]), request["line"]))
             else:
                 self._put(with_dials(self.edits, request))
 
-    def _write_or_tell(self, wish: Mapping[str, Any]) -> None:
+    def _write_or_tell(self, wish: Mapping[str, Any], sequence: int) -> None:
         """A word that was refused is told of until another is written: the next drag is no answer to it."""
         try:
-            self._write(self._asked_input(wish))
+            self._write(self._asked_input(wish, sequence))
         except Exception as error:
             self._unwritten = _told(error)
             raise
         self._unwritten = ""
 
     def _restore(self, moment: Moment) -> None:
-        self._unwritten = ""
         with self._lock, self._panel.moving(restoring=True):
+            if self._unwritten:
+                self._unwritten = ""
+                self._say_ready()
             self._put(list(moment.edits))
             if self._picture is not None:
                 self._write(moment.written or self._writing.original)

@@ -140,6 +140,14 @@ def test_a_word_can_be_removed(texts):
     assert frame_of(inspector)["writing"]["told"] == []
 
 
+def test_words_go_to_the_sequence_that_was_on_show(texts):
+    _, inspector = texts
+    inspector.sequence = 1
+    score = inspector._page.score
+    score._request = {"serial": 1, "sequence": 0, "inputs": {"kind": "words", "words": ["not", "good", "film"]}}
+    assert inspector.tokens == [["not", "good", "film"], ["good", "film"]]
+
+
 def test_an_error_of_encode_is_shown_and_the_last_picture_stays(texts):
     _, inspector = texts
     ask(inspector, kind="words", words=["not", "good", "film"])

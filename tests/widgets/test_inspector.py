@@ -348,6 +348,26 @@ def test_an_error_in_the_persons_own_readout_stands_in_its_place_and_the_states_
     assert inspector._page.score._status["state"] == "ready"
 
 
+def test_a_wish_that_changes_nothing_is_answered(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    score = inspector._page.score
+    for serial in (1, 2):
+        score._request = {"serial": serial, "inputs": {"kind": "reset"}}
+        assert max(score._frame["answers"], score._status["answers"]) == serial
+
+
+def test_pages_count_their_wishes_each_for_itself(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    wish = {"serial": 1, "layer": None, "units": None, "steps": None}
+    first = wish | {"page": "one", "dials": {"forget_gate": {"kind": "shift", "value": 1.0}}}
+    second = wish | {"page": "two", "only": ["input_gate"], "dials": {"input_gate": {"kind": "shift", "value": 2.0}}}
+    inspector._page.score._request = first
+    inspector._page.score._request = second | {"before": [first]}
+    assert inspector.edits == [rw.shift("forget_gate", 1.0), rw.shift("input_gate", 2.0)]
+
+
 def test_an_answer_that_fails_under_an_edit_comes_back_with_the_next_one(inspect):
     model, batch, _ = classifier_and_batch()
 
