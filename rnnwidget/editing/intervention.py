@@ -69,11 +69,6 @@ class BeforeAndAfter:
         self._by_path: dict[PathKey, Run] = {}
 
     @property
-    def state(self) -> ModelState:
-        """The model as it was when the unedited run was made."""
-        return self._state[0]
-
-    @property
     def baseline(self) -> Run:
         """The output and the recording without edits; made again once the model's weights have moved."""
         if (self._twin.state, _modes()) != self._state or self._twin.recurrent_contents != self._recurrent:

@@ -78,6 +78,11 @@ class Twin:
         return _looked_at(self._original)._replace(others=_contents(others) if others else ())
 
     @property
+    def counted(self) -> ModelState:
+        """The part of :attr:`state` that PyTorch keeps count of: quick, and the same on any number of threads."""
+        return _looked_at(self._original)
+
+    @property
     def recurrent_contents(self) -> object:
         """Differs once values of recurrent modules have moved, however that was done."""
         return _contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])

@@ -51,10 +51,10 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A question that is put together once there is time for it, for the answer of this number."""
+    """A question that is put together once there is time for it, for the answer of this number; None asks nothing."""
 
     number: int
-    question: Callable[[], Question]
+    question: Callable[[], Question] | None
 
 
 class AnswerLane:
@@ -62,7 +62,7 @@ class AnswerLane:
 
     A question is taken up once ``pause`` seconds have passed without another, so that no drag meets it. It is
     dropped for a newer one, and rests while ``wanted`` says no, until :meth:`wake`. ``renew`` says whether what is
-    asked about was out of date and has been asked about anew.
+    asked about was out of date and has been asked about anew, which is done once: a model may be moving on and on.
     """
 
     def __init__(
@@ -107,11 +107,13 @@ class AnswerLane:
             thread.join(timeout)
 
     def _work(self) -> None:
+        renewed = False
         while (question := self._settled()) is not None:
-            if self._renew():
+            renewed = not renewed and self._renew()
+            if renewed:
                 continue
             try:
-                done = self._answer(question)
+                done = question.question is None or self._answer(question.number, question.question(), question)
             except Exception as error:  # noqa: BLE001 - a model may raise anything
                 done = self._current(question)
                 if done:
@@ -140,9 +142,8 @@ class AnswerLane:
     def _current(self, question: Asked) -> bool:
         return self._question is question and self._going
 
-    def _answer(self, asked: Asked) -> bool:
+    def _answer(self, number: int, question: Question, asked: Asked) -> bool:
         """Whether it came to an end."""
-        question = asked.question()
         kept = self._kept if self._kept is not None and self._kept[0] == question.before_of else None
         count = len(question.labels)
         before = torch.full((count, question.steps_before), torch.nan) if kept is None else kept[1]
@@ -156,13 +157,13 @@ class AnswerLane:
                     return False
                 line[:, read - 1] = value if isinstance(value, float) else value.to(line)
                 if time.monotonic() - told > PACE:
-                    self._tell(_frame(asked.number, question, before, after, done=False))
+                    self._tell(_frame(number, question, before, after, done=False))
                     told = time.monotonic()
             if line is before:
                 self._kept = (question.before_of, before)
         if not self._current(asked):
             return False
-        self._tell(_frame(asked.number, question, before, after, done=True))
+        self._tell(_frame(number, question, before, after, done=True))
         return True
 
 

@@ -198,7 +198,7 @@ def overtaken(before: Reading, after: Reading, picked: int) -> str:
     if before.limits != (0.0, 1.0) or len(before.names) < 3:
         return ""
     highest = int(torch.nan_to_num(after.vector, nan=-torch.inf).argmax())
-    if highest == picked:
+    if highest == picked or bool(after.vector[highest].isnan()):
         return ""
     return f"now {told_name(after.names[highest], after.limits)} {_figure(float(after.vector[highest]), 2)}"
 
@@ -303,6 +303,6 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
 
 def _figure(value: float, digits: int) -> str:
     size = abs(value)
-    text = f"{value:.{digits}f}" if size < 100 else f"{value:.4g}" if size < 1e4 else f"{value:,.0f}"
+    text = f"{value:.{digits}f}" if size < 100 else f"{value:.4g}" if size < 9999.5 else f"{value:,.0f}"
     text = text if size < 1e9 else f"{value:.4g}"
     return text.replace("-", "−").replace("inf", "∞").replace("nan", "NaN")

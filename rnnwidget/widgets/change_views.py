@@ -143,7 +143,7 @@ class ChangeViews:
             return
         self._about, self._number = about, self._number + 1
         if readings is None or not comparable(readings):
-            self._lane.ask(None)
+            self._lane.ask(Asked(self._number, None))
             self._tell({"number": self._number, "reason": ""})
             return
         question = partial(lane_question, self._twin, picture, sequence, readings, self._reader)

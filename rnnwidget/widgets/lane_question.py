@@ -40,8 +40,14 @@ class _Run:
 
     @property
     def has_outputs(self) -> bool:
-        """Whether the output has something for every step of the input."""
-        return has_time(first_tensor(self.output), self._time)
+        """Whether the output surely has something for every step: of (sequence, number) it may be a class."""
+        wanted = self.wanted()
+        found = tensor_in(self.output, wanted)
+        axis = None if found is None else batch_axis(*found)
+        if found is None or not has_time(first_tensor(self.output), self._time):
+            return False
+        own = found[0] if axis is None else found[0].select(axis, 0)
+        return own.dim() == 2 and own.size(0) == wanted.steps
 
     def outputs(self) -> Iterator[tuple[int, object]]:
         """``(t, output)`` for t = 1, 2, …: the output of the whole run up to step t."""
@@ -81,7 +87,8 @@ def lane_question(
     """
     before = _Run(picture.inputs_before, (), picture.baseline_output, picture.baseline_recording, sequence)
     after = _Run(picture.inputs, picture.edits, picture.output, picture.recording, sequence)
-    backwards = any(layer.reverse for module in twin.modules for layer in module.layers)
+    called = picture.recording.layers
+    backwards = any(layer.reverse and layer.name in called for module in twin.modules for layer in module.layers)
     by_step = backwards and reader.answer is None and before.has_outputs and after.has_outputs
     followed = _channels(before, after, readings, reader) or _labels(before, after, readings, reader)
     return Question(
@@ -155,7 +162,7 @@ def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader
 
 def _labels_at(run: _Run, names: Sequence[str], reader: Reader) -> ReadAt:
     whole = tensor_in(run.output, replace(run.wanted(), classes=reader.classes))
-    # After as many steps as there are sequences, or classes, a beginning's own shape would not tell.
+    # After as many steps as there are sequences a beginning's own shape would not tell.
     axis = None if whole is None else batch_axis(*whole)
     known: tuple[Sequence[str], list[int]] | None = None
 

@@ -16,14 +16,16 @@ from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.intervention import BeforeAndAfter
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
-from rnnwidget.recording.prefixes import TimeAxis, has_time
+from rnnwidget.recording.prefixes import TimeAxis, has_time, leaves
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import ModelState, Twin
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
 
-MOVED = "no gradient for the changed input: targets= has a value for every step, and the words stand at others now"
+MOVED = (
+    "no gradient for the changed input: targets= seem to be values for each step, and words stand at other steps now"
+)
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
 
 
@@ -51,7 +53,7 @@ class Probe:
     @property
     def moved(self) -> bool:
         """Whether the model has been trained, or turned to train or eval, since the last picture was made."""
-        return self._state is not None and self._state != self.twin.state
+        return self._state is not None and self._state != self.twin.counted
 
     @property
     def unedited(self) -> frozenset[Recording]:
@@ -75,7 +77,6 @@ class Probe:
         with self.threads():
             baseline = self._runs()[0].baseline
             picture = self._picture(baseline, baseline, ())
-            self._state = self._runs()[0].state
         if self._small and not is_small_run(self.twin.model, baseline[1]):
             self._small, self._first = False, None
         return picture
@@ -89,10 +90,7 @@ class Probe:
         self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         with self.threads():
-            if _active(edits):
-                return self.edited(edits)
-            self._state = self.twin.state
-            return self._picture(seen, seen, edits)
+            return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
 
     def threads(self) -> AbstractContextManager[None]:
         """What a run before and one after have in common: on how many threads they are made and looked at.
@@ -128,7 +126,6 @@ class Probe:
             first, second = self._runs()
             runs = second or first
             before, after = runs.run(active) if active else (runs.baseline,) * 2
-            self._state = runs.state
             return self._picture(before, after, edits) if second is None else self._beside(first.baseline, after, edits)
 
     def _runs(self) -> tuple[BeforeAndAfter, BeforeAndAfter | None]:
@@ -170,6 +167,7 @@ class Probe:
         if self._loss is not None:
             flow, why = self._flow(edits)
         self._unedited.add(before[1])
+        self._state = self.twin.counted  # after the runs: a model may write to its parameters in its forward
         picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why)
         return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
 
@@ -187,7 +185,12 @@ class Probe:
         return recording.gradient_flow(), ""
 
     def _targets_go_by_step(self, recording: Recording) -> bool:
-        return has_time(self._targets, TimeAxis.of(recording[recording.layers[0]]))
+        time = TimeAxis.of(recording[recording.layers[0]])
+        every = time.steps * len(time.lengths)
+        return any(
+            has_time(leaf, time) or (isinstance(leaf, Tensor) and leaf.dim() == 1 and leaf.numel() == every)
+            for leaf in leaves(self._targets)
+        )
 
     def _changes(self, before: Recording, after: Recording) -> dict[str, Any]:
         if self._written is None:

@@ -78,7 +78,8 @@ def _reads(writing: InputEdits, sequence: int, steps: int, vocabulary: Sequence[
         numbers = [int(number) for number in own[:steps].tolist()]
         if vocabulary is not None and min(numbers) >= 0 and max(numbers) < len(vocabulary):
             names = [vocabulary[number] for number in numbers]
-            if words is None or 2 * sum(map(str.__eq__, names, words[sequence])) >= steps:
+            named = [(word, name) for word, name in zip(words[sequence], names, strict=False) if word] if words else []
+            if 2 * sum(word == name for word, name in named) >= len(named):
                 return names
         return [f"number {number}" for number in numbers]
     return None

@@ -384,3 +384,56 @@ def test_a_dial_that_is_looked_at_after_training_has_a_picture_of_the_model_as_i
     inspector._page.score._track = {"site": "forget_gate", "kind": "shift", "look": 2, "idle": False}
     torch.testing.assert_close(inspector.output, model(x).detach())
     assert inspector._page.score._frame["version"] == first + 1
+
+
+class Writes(nn.Module):
+    """Keeps a weight where a mask has it, in its forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.lstm, self.head = nn.Embedding(20000, 50), nn.LSTM(50, 5), nn.Linear(5, 2)
+
+    def forward(self, words):
+        with torch.no_grad():
+            self.head.weight.mul_(1.0)
+        return self.head(self.lstm(self.embedding(words))[0][-1])
+
+
+@pytest.mark.parametrize("loss", [None, lambda output: output.sum()])
+def test_nothing_is_made_again_where_nobody_trains(inspect, loss):
+    torch.manual_seed(0)
+    inspector = inspect(Writes(), inputs=torch.randint(0, 20000, (6, 1)), loss=loss)
+    inspector.edits = [rw.shift("forget_gate", 1.0)]
+    version = inspector._page.score._frame["version"]
+    inspector._page.score._drawn = version
+    assert told_of(inspector)["done"]
+    assert inspector._page.score._frame["version"] == version
+
+
+def test_a_model_that_moves_on_and_on_is_answered_for_as_it_was_once(inspect):
+    model, x = Causal(), torch.randn(2, 6, 3)
+    inspector = inspect(model, inputs=x)
+    made = []
+
+    def edited(edits, real=inspector._probe.edited):
+        made.append(real(edits))
+        with torch.no_grad():
+            model.head.weight.add_(0.1)
+        return made[-1]
+
+    inspector._probe.edited = edited
+    with torch.no_grad():
+        model.head.weight.add_(0.1)
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    assert told_of(inspector)["done"]
+    assert len(made) == 1
+
+
+def test_an_answer_that_is_a_widget_or_fails_is_made_again_after_training_too(inspect, monkeypatch):
+    monkeypatch.setattr(inspector_module, "LONG_PAUSE", 0.05)
+    model, x = Causal(), torch.randn(2, 6, 3)
+    inspector = inspect(model, answer=lambda output: output.no_such_thing)
+    trained(model, x)
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    told_of(inspector)
+    torch.testing.assert_close(inspector.output, model(x), atol=1e-6, rtol=1e-5)

@@ -148,6 +148,43 @@ def test_tags_of_every_word_are_seen_although_a_layer_reads_from_the_end(inspect
             assert line == pytest.approx(expected.numpy(), abs=1e-6)
 
 
+class Pooled(Tagger):
+    """One answer for each sequence, of as many classes as there are steps, from layers of both directions."""
+
+    def forward(self, words, lengths):
+        return super().forward(words, lengths).mean(1)
+
+
+def test_classes_are_not_taken_for_steps(inspect):
+    words = [list("abc"), list("fg")]
+    inspector = inspect(Pooled(bidirectional=True), inputs=numbers(words), tokens=words)
+    inspector._page.score._drawn = frame_of(inspector)["version"]
+    inspector._changes._lane.join(30)
+    assert inspector._page.score.lane["reason"].startswith("layer 0← reads from the end of the sequence")
+
+
+@pytest.mark.parametrize("form", ["flat", "list"])
+def test_targets_of_each_word_are_known_in_other_forms_too(inspect, form):
+    words = [list("abcde"), list("fghi")]
+    tags = torch.tensor([[0, 1, 2, 0, 1], [1, 1, 2, 0, 0]])
+    targets = tags.flatten() if form == "flat" else [tags]
+
+    def loss(output, given):
+        wanted = given if isinstance(given, torch.Tensor) else given[0].flatten()
+        return nn.functional.cross_entropy(output.flatten(0, 1), wanted)
+
+    inspector = inspect(Tagger(), inputs=numbers(words), tokens=words, encode=numbers, targets=targets, loss=loss)
+    inspector.retype(list("bcde"), sequence=0)
+    assert frame_of(inspector)["gradient_message"] == MOVED
+
+
+def test_padding_has_no_part_in_what_a_vocabulary_names(inspect):
+    padded = torch.tensor([[0, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0]])
+    words = [[*SOURCE, *[""] * 7]]
+    inspector = inspect(Translator(), inputs=padded, tokens=words, vocabulary=[*SOURCE, "more"])
+    assert frame_of(inspector)["writing"]["reads"] == [*SOURCE, *["the"] * 7]
+
+
 class LastState(nn.Module):
     """So many classes from the last state, time first in memory."""
 
