@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from rnnwidget.analysis.strongest import strongest
-from rnnwidget.widgets.answers import SHOWN, Reading, comparable, headline, overtaken, picked_label, shortened
+from rnnwidget.widgets.answer_words import headline, overtaken, picked_label
+from rnnwidget.widgets.answers import SHOWN, Reading, comparable, shortened
 from rnnwidget.widgets.heatmap import round_limit
 from rnnwidget.widgets.wire import Frame, float_bytes
 

@@ -23,8 +23,6 @@ Meaning = Literal["softmax", "sigmoid", "exp"]
 SHOWN = 8
 NAMELESS = 12
 CHANNELS = 4
-SMALL = 0.05
-SIGNS = {"\n": "↵", "\t": "⇥"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,47 +182,6 @@ def tensor_in(output: object, wanted: Wanted) -> tuple[Tensor, Wanted] | None:
     return found.detach(), wanted
 
 
-def headline(before: Reading, after: Reading, picked: int) -> str:
-    """The line that says what changed, such as ``P(positive)  0.07 → 0.61``."""
-    name = told_name(before.names[picked], before.limits)
-    old, new = float(before.vector[picked]), float(after.vector[picked])
-    few = 3 if before.limits == (0.0, 1.0) and max(old, new) < SMALL else 2
-    digits = next((digits for digits in range(few, 5) if f"{old:.{digits}f}" != f"{new:.{digits}f}"), few)
-    return f"{name}  {_figure(old, digits)} → {_figure(new, digits)}"
-
-
-def overtaken(before: Reading, after: Reading, picked: int) -> str:
-    """What is the most probable after, where that is another than the one told of before; empty where it is not."""
-    if before.limits != (0.0, 1.0) or len(before.names) < 3:
-        return ""
-    highest = int(torch.nan_to_num(after.vector, nan=-torch.inf).argmax())
-    if highest == picked or bool(after.vector[highest].isnan()):
-        return ""
-    return f"now {told_name(after.names[highest], after.limits)} {_figure(float(after.vector[highest]), 2)}"
-
-
-def picked_label(before: Reading) -> int:
-    """The label to tell of: the second of two classes, else the highest before the edits.
-
-    It stays the same while a dial moves, so that the headline, the lane and the tracks speak of one number.
-    """
-    if len(before.names) == 2 and before.limits == (0.0, 1.0):
-        return 1
-    return int(torch.nan_to_num(before.vector, nan=-torch.inf).argmax())
-
-
-def told_name(label: str, limits: tuple[float, float] | None) -> str:
-    """What a label's number is called, white space made visible.
-
-    Examples
-    --------
-    >>> told_name("positive", (0.0, 1.0)), told_name(" ", (0.0, 1.0)), told_name("output 2", None)
-    ('P(positive)', 'P(␣)', 'output 2')
-    """
-    shown = label if label.strip() else "".join(SIGNS.get(sign, "␣") for sign in label) or "∅"
-    return f"P({shown})" if limits == (0.0, 1.0) else shown
-
-
 def comparable(readings: tuple[Reading, Reading] | None) -> bool:
     """Whether before and after have numbers of the same names."""
     if readings is None or not readings[0].names:
@@ -299,10 +256,3 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
     word = "output " if limits is None else ""
     named: Sequence[str] = ["output"] if count == 1 else [f"{word}{index}" for index in range(count)]
     return Reading(named, vector, caption, limits, nameless=limits is None and count > NAMELESS)
-
-
-def _figure(value: float, digits: int) -> str:
-    size = abs(value)
-    text = f"{value:.{digits}f}" if size < 100 else f"{value:.4g}" if size < 9999.5 else f"{value:,.0f}"
-    text = text if size < 1e9 else f"{value:.4g}"
-    return text.replace("-", "−").replace("inf", "∞").replace("nan", "NaN")

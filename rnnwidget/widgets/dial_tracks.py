@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnnwidget.widgets.answers import Reading, picked_label, told_name
+from rnnwidget.widgets.answer_words import picked_label, told_name
+from rnnwidget.widgets.answers import Reading
 from rnnwidget.widgets.panel import Panel
 from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.score import Score

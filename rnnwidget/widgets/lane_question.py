@@ -15,7 +15,8 @@ from rnnwidget.recording.prefixes import TimeAxis, beginning, has_time
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_lane import Line, Question, Values
-from rnnwidget.widgets.answers import SHOWN, Reader, Reading, picked_label, shortened, tensor_in, told_name
+from rnnwidget.widgets.answer_words import picked_label, told_name
+from rnnwidget.widgets.answers import SHOWN, Reader, Reading, shortened, tensor_in
 from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, batch_axis, series_axes
 from rnnwidget.widgets.picture import Picture
 

@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.widgets.answer_frame import answer_frame
-from rnnwidget.widgets.answers import Reader, Reading, headline, overtaken, shortened
+from rnnwidget.widgets.answer_words import headline, overtaken
+from rnnwidget.widgets.answers import Reader, Reading, shortened
 
 
 def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> Reading | None:
