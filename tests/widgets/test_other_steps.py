@@ -196,12 +196,14 @@ class LastState(nn.Module):
         return self.head(self.lstm(x)[1][0][-1])
 
 
-@pytest.mark.parametrize(("size", "steps"), [(2, 6), (4, 6), (5, 5)])
-def test_as_many_sequences_as_classes_and_steps_are_told_apart(inspect, size, steps):
+@pytest.mark.parametrize(
+    ("size", "steps", "named"), [(2, 6, True), (4, 6, True), (5, 5, True), (2, 6, False), (4, 6, False)]
+)
+def test_as_many_sequences_as_classes_and_steps_are_told_apart(inspect, size, steps, named):
     torch.manual_seed(1)
     model, x = LastState(size).eval(), torch.randn(steps, size, 3)
-    labels = list("abcdefgh")[:size]
-    inspector = inspect(model, inputs=x, labels=labels, logits=True)
+    labels = list("abcdefgh")[:size] if named else [str(place) for place in range(size)]
+    inspector = inspect(model, inputs=x, labels=labels if named else None, logits=True)
     inspector.sequence = 1
     inspector.edits = [rw.shift("forget_gate", 1.5)]
     frame = frame_of(inspector)
