@@ -15,6 +15,7 @@ from torch import Tensor
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 TICKS = {"font-size": "11px"}
 TICKS_AT_MOST = 10
+OWN_STEPS = "timestep, each layer's own"
 
 
 class GradientFigure:
@@ -23,7 +24,13 @@ class GradientFigure:
     def __init__(self) -> None:
         self._scales = {"x": bqplot.LinearScale(), "y": bqplot.LogScale()}
         self._lines = bqplot.Lines(x=[], y=[], scales=self._scales, colors=list(PALETTE), stroke_width=1.6)
-        self._positions = bqplot.Axis(scale=self._scales["x"], grid_lines="none", tick_format="d", tick_style=TICKS)
+        self._positions = bqplot.Axis(
+            scale=self._scales["x"],
+            grid_lines="none",
+            tick_format="d",
+            tick_style=TICKS,
+            label_offset="2.6em",
+        )
         self._norms = bqplot.Axis(
             scale=self._scales["y"],
             side="left",
@@ -34,8 +41,8 @@ class GradientFigure:
         self._plot = bqplot.Figure(
             marks=[self._lines],
             axes=[self._positions, self._norms],
-            fig_margin={"top": 10, "bottom": 26, "left": 60, "right": 16},
-            layout={"width": "100%", "height": "180px", "min_width": "0"},
+            fig_margin={"top": 12, "bottom": 42, "left": 60, "right": 16},
+            layout={"width": "100%", "height": "200px", "min_width": "0"},
             animation_duration=0,
         )
         self._names = ipywidgets.HTML()
@@ -51,6 +58,7 @@ class GradientFigure:
         for row, line in enumerate(lines.values()):
             values[row, : line.size] = np.where(np.isfinite(line) & (line > 0), line, np.nan)
         self._names.value = _names(lines)
+        self._positions.label = "timestep" if len({line.size for line in lines.values()}) == 1 else OWN_STEPS
         drawable = bool(np.isfinite(values).any())
         if drawable:
             self._draw(values)

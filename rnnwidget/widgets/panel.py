@@ -63,9 +63,10 @@ class Panel:
         """What was in force at a place in the history."""
         return self._history.go(position)
 
-    def step(self, by: int) -> Moment:
-        """What was in force so many steps before now, or after."""
-        return self._history.go(self._history.position + by)
+    @property
+    def position(self) -> int:
+        """The place in the history."""
+        return self._history.position
 
     def remember(self, written: Written | None) -> None:
         """The edits, or the input, are others now."""

@@ -14,12 +14,16 @@ from rnnwidget.widgets.dial_tracks import DialTracks
 from rnnwidget.widgets.dials import with_dials
 from rnnwidget.widgets.input_state import InputState
 from rnnwidget.widgets.page import Page
-from rnnwidget.widgets.panel import Moment, Panel
+from rnnwidget.widgets.panel import Panel
 
 _log = logging.getLogger(__name__)
 
+INTERRUPTED = "interrupted: what is on show is what was there before"
 
-def _told(error: Exception) -> str:
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     return f"{type(error).__name__}: {error}"
 
 
@@ -42,7 +46,7 @@ class Steering(InputState):
         notes = [f"This model cannot be copied ({why}); edits run on the model itself."] if why else []
         self._page.say("ready", " ".join([*notes, *filter(None, [self._unwritten])]))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """A run has failed; the last good picture stays."""
         _log.debug("the inspector could not run the model", exc_info=error)
         self._page.say("error", _told(error))
@@ -63,11 +67,11 @@ class Steering(InputState):
 
     def undo(self) -> None:
         """Take the last edit back: a whole drag, or what was set from Python."""
-        self._restore(self._panel.step(-1))
+        self._restore(self._panel.position - 1)
 
     def redo(self) -> None:
         """Make again what was undone."""
-        self._restore(self._panel.step(1))
+        self._restore(self._panel.position + 1)
 
     def _on_request(self, change: Any) -> None:
         request = change["new"]
@@ -76,21 +80,28 @@ class Steering(InputState):
         self._tracks.give_up()
         self._changes.defer()
         with self._lock:
-            for wish in (*request.get("before", ()), request):
-                serial, page = int(wish["serial"]), wish.get("page", "")
-                if serial <= self._obeyed.get(page, 0):
-                    continue
-                self._obeyed[page] = serial
-                self._page.answers = max(serial, self._page.answers)
-                try:
-                    self._obey(wish)
-                except Exception as error:  # noqa: BLE001 - a user's model may raise anything
-                    self._fail(error)
-            self._page.acknowledge()
+            try:
+                for wish in (*request.get("before", ()), request):
+                    self._obey_once(wish)
+            finally:
+                self._page.acknowledge()
+
+    def _obey_once(self, wish: Mapping[str, Any]) -> None:
+        serial, page = int(wish["serial"]), wish.get("page", "")
+        if serial <= self._obeyed.get(page, 0):
+            return
+        self._obeyed[page] = serial
+        self._page.answers = max(serial, self._page.answers)
+        try:
+            self._obey(wish)
+        except BaseException as error:  # a user's model may raise anything, and a kernel may be interrupted
+            self._fail(error)
+            if not isinstance(error, Exception):
+                raise
 
     def _obey(self, request: Mapping[str, Any]) -> None:
         if "position" in request:
-            self._restore(self._panel.go(int(request["position"])))
+            self._restore(int(request["position"]))
             return
         wish = request.get("inputs", {})
         with self._panel.moving(request.get("gesture", wish.get("gesture"))):
@@ -105,19 +116,26 @@ class Steering(InputState):
         """A word that was refused is told of until another is written: the next drag is no answer to it."""
         try:
             self._write(self._asked_input(wish, sequence))
-        except Exception as error:
+        except BaseException as error:
             self._unwritten = _told(error)
             raise
         self._unwritten = ""
 
-    def _restore(self, moment: Moment) -> None:
+    def _restore(self, position: int) -> None:
         with self._lock, self._panel.moving(restoring=True):
             if self._unwritten:
                 self._unwritten = ""
                 self._say_ready()
-            self._put(list(moment.edits))
-            if self._picture is not None:
-                self._write(moment.written or self._writing.original)
+            left = self._panel.position
+            moment = self._panel.go(position)
+            try:
+                self._put(list(moment.edits))
+                if self._picture is not None:
+                    self._write(moment.written or self._writing.original)
+            except BaseException:
+                self._panel.go(left)
+                self._show_panel()
+                raise
 
     def _put(self, edits: list[Edit]) -> None:
         if edits == self.edits:
@@ -140,7 +158,7 @@ class Steering(InputState):
         assert self._picture is not None
         try:
             self._picture = self._probe.edited(edits)
-        except Exception as error:
+        except BaseException as error:
             self._failed = True
             self.edits = list(self._picture.edits)
             self._show_panel()

@@ -1,5 +1,7 @@
 """Models as users write them, small."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -32,6 +34,22 @@ class Fragile(nn.Module):
         if cell.abs().max() > 3:
             raise ArithmeticError("the cell ran away")
         return output
+
+
+class Interrupted(nn.Module):
+    """Is interrupted, as by the notebook's stop button, as often as ``times`` says; its copies as well."""
+
+    times: ClassVar[list[int]] = [0]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.times[0] > 0:
+            self.times[0] -= 1
+            raise KeyboardInterrupt
+        return self.lstm(x)[0]
 
 
 def classifier_and_batch() -> tuple[Classifier, tuple[Tensor, Tensor], list[list[str]]]:

@@ -41,3 +41,10 @@ def test_without_norms_there_is_nothing_to_show(figure):
 def test_ticks_are_at_whole_positions(figure, steps, ticks):
     figure.show({"0→": torch.ones(steps)})
     assert figure._positions.tick_values.tolist() == ticks
+
+
+def test_the_axis_says_what_it_counts(figure):
+    figure.show({"encoder": torch.ones(5), "decoder": torch.ones(3)})
+    assert figure._positions.label == "timestep, each layer's own"
+    figure.show({"0→": torch.ones(5), "0←": torch.ones(5)})
+    assert figure._positions.label == "timestep"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import rnnwidget as rw
-from tests.widgets.models import Fragile, classifier_and_batch
+from tests.widgets.models import Fragile, Interrupted, classifier_and_batch
 
 
 @pytest.fixture
@@ -173,6 +173,28 @@ def test_a_drag_that_the_model_fails_under_leaves_the_good_picture(inspect):
     ask(inspector, 2, {"forget_gate": {"kind": "shift", "value": -1.0}}, layer=None)
     assert score_of(inspector)._status["state"] == "ready"
     assert inspector.edits == [rw.shift("f", -1.0)]
+
+
+def test_what_was_interrupted_is_not_in_force_and_nothing_is_lost(inspect):
+    inspector = inspect(Interrupted(), inputs=torch.randn(20, 1, 3))
+    first, good = [rw.shift("f", -1.0)], [rw.shift("f", 1.0)]
+    inspector.edits = first
+    inspector.edits = good
+    shown = inspector.output
+    for serial, wish in enumerate(({"dials": shifted(2.0), "layer": None}, {"position": 1}), start=1):
+        Interrupted.times[0] = 1
+        with pytest.raises(KeyboardInterrupt):
+            ask(inspector, serial, **wish)
+        status = score_of(inspector)._status
+        assert status["state"] == "error"
+        assert status["message"] == "interrupted: what is on show is what was there before"
+        assert status["answers"] == serial
+        assert inspector.edits == good
+        assert inspector.output is shown
+        assert score_of(inspector)._history == {"position": 2, "length": 3}
+    inspector.undo()
+    assert inspector.edits == first
+    assert score_of(inspector)._status["state"] == "ready"
 
 
 def test_a_recording_of_any_run_without_edits_is_the_inspectors_own(inspector):
