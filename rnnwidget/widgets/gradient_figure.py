@@ -15,7 +15,7 @@ from torch import Tensor
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 TICKS = {"font-size": "11px"}
 TICKS_AT_MOST = 10
-OWN_STEPS = "timestep, each layer's own"
+BEYOND = 0.04
 
 
 class GradientFigure:
@@ -24,13 +24,7 @@ class GradientFigure:
     def __init__(self) -> None:
         self._scales = {"x": bqplot.LinearScale(), "y": bqplot.LogScale()}
         self._lines = bqplot.Lines(x=[], y=[], scales=self._scales, colors=list(PALETTE), stroke_width=1.6)
-        self._positions = bqplot.Axis(
-            scale=self._scales["x"],
-            grid_lines="none",
-            tick_format="d",
-            tick_style=TICKS,
-            label_offset="2.6em",
-        )
+        self._positions = bqplot.Axis(scale=self._scales["x"], grid_lines="none", tick_format="d", tick_style=TICKS)
         self._norms = bqplot.Axis(
             scale=self._scales["y"],
             side="left",
@@ -41,12 +35,12 @@ class GradientFigure:
         self._plot = bqplot.Figure(
             marks=[self._lines],
             axes=[self._positions, self._norms],
-            fig_margin={"top": 12, "bottom": 42, "left": 60, "right": 16},
-            layout={"width": "100%", "height": "200px", "min_width": "0"},
+            fig_margin={"top": 10, "bottom": 26, "left": 60, "right": 16},
+            layout={"width": "100%", "height": "180px", "min_width": "0"},
             animation_duration=0,
         )
-        self._names = ipywidgets.HTML()
-        self.figure = ipywidgets.VBox([self._names, self._plot], layout={"width": "100%"})
+        self._names, self._counted = ipywidgets.HTML(), ipywidgets.HTML()
+        self.figure = ipywidgets.VBox([self._names, self._plot, self._counted], layout={"width": "100%"})
 
     def show(self, norms: Mapping[str, Tensor]) -> bool:
         """Draw one line for each layer, and say what a log scale cannot show; False if there is nothing to tell."""
@@ -58,18 +52,19 @@ class GradientFigure:
         for row, line in enumerate(lines.values()):
             values[row, : line.size] = np.where(np.isfinite(line) & (line > 0), line, np.nan)
         self._names.value = _names(lines)
-        self._positions.label = "timestep" if len({line.size for line in lines.values()}) == 1 else OWN_STEPS
+        self._counted.value = _counted(lines)
         drawable = bool(np.isfinite(values).any())
         if drawable:
             self._draw(values)
-        self.figure.children = [self._names, self._plot] if drawable else [self._names]
+        self.figure.children = [self._names, self._plot, self._counted] if drawable else [self._names]
         return True
 
     def _draw(self, values: np.ndarray) -> None:
         low, high = (math.log10(extreme(values)) for extreme in (np.nanmin, np.nanmax))
         decades = range(math.floor(low), max(math.ceil(high), math.floor(low) + 1) + 1)
         stride = -(-len(decades) // 6)
-        self._scales["y"].min, self._scales["y"].max = 10.0 ** decades[0], 10.0 ** decades[-1]
+        room = BEYOND * (len(decades) - 1)
+        self._scales["y"].min, self._scales["y"].max = 10.0 ** (decades[0] - room), 10.0 ** (decades[-1] + room)
         self._norms.tick_values = [10.0**decade for decade in decades[::stride]]
         self._positions.tick_values = np.arange(0, values.shape[1], _stride(values.shape[1], TICKS_AT_MOST))
         if values.shape[1] == 1:
@@ -81,7 +76,16 @@ class GradientFigure:
     def close(self) -> None:
         """Close the figure and its parts."""
         plot = self._plot
-        parts = (*plot.axes, *plot.marks, *self._scales.values(), plot.layout, plot, self._names, self.figure)
+        parts = (
+            *plot.axes,
+            *plot.marks,
+            *self._scales.values(),
+            plot.layout,
+            plot,
+            self._names,
+            self._counted,
+            self.figure,
+        )
         for widget in parts:
             widget.close()
 
@@ -99,6 +103,13 @@ def _names(lines: Mapping[str, np.ndarray]) -> str:
         for place, (name, line) in enumerate(lines.items())
     )
     return f'<span style="font-size:12px">total gradient ‖∂L/∂state‖ at every step, by layer{coloured}</span>'
+
+
+def _counted(lines: Mapping[str, np.ndarray]) -> str:
+    """What the horizontal axis counts."""
+    alike = len({line.size for line in lines.values()}) == 1
+    told = "timestep" if alike else "timestep, each layer's own"
+    return f'<div style="font-size:11px;line-height:1.4;text-align:center">{told}</div>'
 
 
 def _undrawn(line: np.ndarray) -> str:

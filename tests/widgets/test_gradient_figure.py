@@ -19,7 +19,7 @@ def test_a_layer_says_at_how_many_steps_it_has_no_point(figure):
     assert figure.show({"0→": odd, "0←": torch.ones(3)})
     assert "0→ (not finite at 2 steps, zero at 1 step)<" in figure._names.value
     assert "0←<" in figure._names.value
-    assert figure.figure.children == (figure._names, figure._plot)
+    assert figure.figure.children == (figure._names, figure._plot, figure._counted)
     np.testing.assert_array_equal(figure._lines.y, [[1, np.nan, np.nan, np.nan], [1, 1, 1, np.nan]])
 
 
@@ -29,7 +29,7 @@ def test_without_a_point_the_names_remain_and_the_plot_goes(figure, value, told)
     assert f"0→ ({told} at 12 steps)" in figure._names.value
     assert figure.figure.children == (figure._names,)
     assert figure.show({"0→": torch.ones(12)})
-    assert figure.figure.children == (figure._names, figure._plot)
+    assert figure.figure.children == (figure._names, figure._plot, figure._counted)
 
 
 def test_without_norms_there_is_nothing_to_show(figure):
@@ -45,6 +45,6 @@ def test_ticks_are_at_whole_positions(figure, steps, ticks):
 
 def test_the_axis_says_what_it_counts(figure):
     figure.show({"encoder": torch.ones(5), "decoder": torch.ones(3)})
-    assert figure._positions.label == "timestep, each layer's own"
+    assert ">timestep, each layer's own<" in figure._counted.value
     figure.show({"0→": torch.ones(5), "0←": torch.ones(5)})
-    assert figure._positions.label == "timestep"
+    assert ">timestep<" in figure._counted.value
