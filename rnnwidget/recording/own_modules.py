@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.cells.registry import Readout, Registration
+from rnnwidget.recording.one_sequence import is_one_sequence
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -86,8 +87,10 @@ class OwnResult:
 def read_result(registration: Registration, module: nn.Module, arguments: OwnArguments, returned: Any) -> OwnResult:
     """Find the states in what a module returned; TypeError where they cannot be told."""
     states = registration.family.states
-    one_step = arguments.x.dim() < 3
     found = _tensors(registration.returns(returned) if registration.returns is not None else returned)
+    one_step = arguments.x.dim() < 3 and not is_one_sequence(
+        registration.family, module, arguments.x, arguments.states, found
+    )
     hidden: Tensor | None = None
     if one_step and len(found) in (len(states), 1 + len(states)):
         finals = found[-len(states) :]
@@ -96,14 +99,14 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
                 f"{_name(module)} returned a state without a batch for {_kind(arguments.x)}, which is read as one step "
                 "of a batch: give one sequence as (time, 1, feature), or (1, time, feature) if it takes the batch first"
             )
-    elif len(found) in (1, 1 + len(states)):
+    elif not one_step and len(found) in (1, 1 + len(states)):
         hidden, finals = found[0], found[1:]
     else:
         raise TypeError(
             f"{_name(module)} returned {len(found)} tensors; expected {_expected(states, one_step=one_step)}. "
             f"register({_name(module)}, returns=…) can say where the states are"
         )
-    if hidden is not None and hidden.shape[:2] != arguments.x.shape[:2]:
+    if hidden is not None and hidden.shape[: arguments.x.dim() - 1] != arguments.x.shape[:-1]:
         raise TypeError(
             f"{_name(module)} returned {tuple(hidden.shape)} for an input of {tuple(arguments.x.shape)}: not a hidden "
             f"state for every step. register({_name(module)}, returns=…) can say where the hidden states are"
@@ -174,7 +177,7 @@ def _read_out(readout: Readout, module: nn.Module, hidden: Tensor, count: int) -
 
 def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, final: Tensor) -> None:
     """TypeError if what stands in the place of the final state is not the hidden state of the last step."""
-    time = 1 if is_batch_first(registration, module) else 0
+    time = 1 if hidden.dim() > 2 and is_batch_first(registration, module) else 0
     if hidden.size(time) == 0:
         return
     last = hidden.select(time, -1)
@@ -203,6 +206,9 @@ def own_call(
     batch_first = is_batch_first(registration, module)
     if x.dim() == 3:
         steps, batch = (x.size(1), x.size(0)) if batch_first else (x.size(0), x.size(1))
+    elif result.output is not None:
+        batch_first, steps, batch = False, x.size(0), 1
+        x = x.unsqueeze(1)
     else:
         batch_first, steps, batch = False, 1, x.size(0) if x.dim() == 2 else 1
         x = x.reshape(1, batch, -1)

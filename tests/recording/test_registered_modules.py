@@ -195,22 +195,6 @@ def test_a_forward_that_works_in_place() -> None:
         assert recording["cell"].replay_error <= 1e-12
 
 
-def test_one_sequence_without_a_batch_is_refused_with_what_to_give() -> None:
-    class Alone(CTRNN):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-            output, h = super().forward(x.unsqueeze(1))
-            return output.squeeze(1), h.reshape(-1)
-
-    rw.register(Alone, gates={"drive": "relu"})(leaky_step)
-    module = Alone("output and state")
-    with (
-        pytest.raises(TypeError, match=r"Alone returned a state without a batch.*\(time, 1, feature\)"),
-        rw.record(module),
-    ):
-        module(drawn(STEPS, FEATURES))
-    assert not module._forward_hooks
-
-
 def test_wrong_mathematics_shows() -> None:
     module, x = built(CTRNN), drawn(STEPS, BATCH, FEATURES)
     rw.register(CTRNN, gates={"drive": "relu"})(

@@ -1,0 +1,52 @@
+"""Whether a registered layer that reads (n, feature) made n steps of one sequence, or one step of n sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.cells.family import Family
+from rnnwidget.cells.layer_run import LayerRun
+from rnnwidget.recording.randomness import PrivateRandomness
+from rnnwidget.recording.snapshots import snapshot
+
+CLEARLY = 0.5
+
+
+def is_one_sequence(
+    family: Family, module: nn.Module, x: Tensor, given: Sequence[Tensor], returned: Sequence[Tensor]
+) -> bool:
+    """Whether what was ``returned`` for ``x`` are the steps of one sequence without a batch.
+
+    One final state beside n hidden states tells. Hidden states alone may be either: then the step is asked, which of
+    the two it rebuilds.
+    """
+    rows = x.size(0)
+    if x.dim() != 2 or rows < 2 or not returned or returned[0].dim() != 2 or returned[0].size(0) != rows:
+        return False
+    hidden, finals = returned[0], returned[1:]
+    if len(finals) == len(family.states):
+        return all(final.numel() == final.size(-1) for final in finals)
+    if finals or any(state.numel() != state.size(-1) for state in given):
+        return False
+    one, each = (_residual(family, module, x, given, hidden, batch=batch) for batch in (1, rows))
+    return one < CLEARLY * each
+
+
+def _residual(
+    family: Family, module: nn.Module, x: Tensor, given: Sequence[Tensor], hidden: Tensor, *, batch: int
+) -> float:
+    """The one-step residual of ``hidden``, read as that of so many sequences."""
+    with PrivateRandomness(), torch.no_grad():
+        width = hidden.size(-1)
+        states = given or [hidden.new_zeros(width)] * len(family.states)
+        steps = hidden.detach().reshape(-1, batch, width)
+        run = LayerRun(
+            inputs=x.detach().reshape(-1, batch, x.size(-1)),
+            initial=tuple(state.detach().reshape(1, -1).expand(batch, -1) for state in states),
+            later=steps[:-1],
+            weights=snapshot(module, ((module,),)).weights[0][0],
+        )
+        return float(((family.quantities(run)["hidden"] - steps).abs() / steps.abs().clamp(min=1)).max())
