@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import rnnwidget as rw
+from rnnwidget.cells import registry
 from tests.found import found
 
 
@@ -65,6 +66,26 @@ class TestModels:
     def test_torchscript_is_named(self, opened: Callable[[object], object]) -> None:
         model = nn.ModuleDict({"rnn": torch.jit.script(nn.LSTM(3, 4))})
         refuses(lambda: opened(model), NotImplementedError, "rnn", "LSTM", "TorchScript")
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    @pytest.mark.parametrize("beside_an_open_one", [False, True])
+    @pytest.mark.parametrize("made", ["script", "trace", "freeze"])
+    def test_a_whole_model_in_torchscript_is_named(
+        self, opened: Callable[[object], object], made: str, beside_an_open_one: bool
+    ) -> None:
+        model = nn.Sequential(nn.LSTM(3, 4)).eval()
+        scripted = torch.jit.trace(model, torch.ones(5, 2, 3)) if made == "trace" else torch.jit.script(model)
+        if made == "freeze":
+            scripted = torch.jit.freeze(scripted)
+        named = ["TorchScript", "Sequential" if made == "freeze" else "LSTM"]
+        whole = nn.ModuleDict({"script": scripted, "rnn": nn.GRU(3, 4)}) if beside_an_open_one else scripted
+        place = "script" if beside_an_open_one else "the top of the model" if made == "freeze" else "0"
+        refuses(lambda: opened(whole), NotImplementedError, place, *named)
+
+    @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+    def test_an_exported_model_is_named(self, opened: Callable[[object], object]) -> None:
+        exported = torch.export.export(nn.LSTM(3, 4), (torch.ones(5, 2, 3),)).module()
+        refuses(lambda: opened(exported), NotImplementedError, "GraphModule", "torch.export", "the original module")
 
 
 NAN = float("nan")
@@ -220,3 +241,25 @@ def test_a_model_without_a_recurrent_module_is_told_what_it_has() -> None:
 
 def test_the_inspector_is_found_by_completion() -> None:
     assert "RNNInspector" in dir(rw)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_registered_class_in_torchscript_is_named() -> None:
+    model = nn.Sequential(torch.jit.script(ScriptedCell(3, 4)), nn.GRU(4, 4))
+    with pytest.raises(ValueError, match="no recurrent module"):
+        rw.record(model[:1]).__enter__()
+    step = rw.register(ScriptedCell, gates={"hidden": "tanh"})
+    step(lambda module, x, h, at: at.gate("hidden", module.linear(x) + h))
+    try:
+        refuses(lambda: rw.record(model).__enter__(), NotImplementedError, "ScriptedCell", "'0'", "TorchScript")
+    finally:
+        del registry._registrations[ScriptedCell], registry._families["scriptedcell"]
+
+
+class ScriptedCell(nn.Module):
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, units)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.linear(x) + h)

@@ -148,6 +148,11 @@ def registration_of(module: nn.Module) -> Registration | None:
     return None
 
 
+def registered_names() -> set[str]:
+    """What the registered classes are called."""
+    return {kind.__name__ for kind in _registrations}
+
+
 def family_named(name: str) -> Family:
     """The family under ``name``; KeyError with the known names otherwise."""
     if name not in _families:

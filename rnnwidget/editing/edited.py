@@ -19,7 +19,7 @@ from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.continuation import HandedOut
-from rnnwidget.recording.interception import attached
+from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
@@ -144,7 +144,8 @@ class edited:  # noqa: N801 - reads as the block that it is
     """The calls of ``model`` that this thread makes inside the block run under ``edits``; no parameter changes.
 
     Inside a step shifts come first, then the nonlinearity, then clamps, scales and nudges in list order. Nested
-    blocks do not merge: the outer one's edits apply first. Gradients reach the parameters.
+    blocks do not merge: the outer one's edits apply first. Gradients reach the parameters; with activation
+    checkpointing, which runs parts of the model again, the backward belongs inside the block.
 
     Raises
     ------
@@ -152,6 +153,8 @@ class edited:  # noqa: N801 - reads as the block that it is
         The model cannot be opened (see :func:`rnnwidget.record`), or something in the list is no edit.
     KeyError, IndexError
         A layer, site or unit does not exist.
+    RuntimeError
+        The same ``edited(…)`` is entered again before its block has ended.
 
     Examples
     --------
@@ -165,14 +168,19 @@ class edited:  # noqa: N801 - reads as the block that it is
 
     def __init__(self, model: nn.Module, *edits: Edit) -> None:
         self._model, self._edits = model, edits
+        self._attached: attached | None = None
 
     def __enter__(self) -> None:
+        check_not_entered(self._attached, "edited(model, …)")
         modules = recurrent_modules(self._model)
         editor = EditList(validated(self._edits, modules))
-        self._attached = attached(modules, Client(threading.get_ident(), editor=editor))
-        self._attached.__enter__()
+        block = attached(modules, Client(threading.get_ident(), editor=editor))
+        block.__enter__()
+        self._attached = block
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._attached.__exit__(kind, error, trace)
+        assert self._attached is not None
+        block, self._attached = self._attached, None
+        block.__exit__(kind, error, trace)

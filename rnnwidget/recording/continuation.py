@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
+
+from rnnwidget.recording.same_values import same_values
 
 
 class _Kept(NamedTuple):
     """A state that was handed out, held so that its memory is not used again meanwhile.
 
-    Inference tensors have no version: their values are kept.
+    Its values are kept too: what is written through ``.data`` or NumPy does not touch a version, and inference tensors
+    have none.
     """
 
     tensor: Tensor
     version: int | None
     had_graph: bool
-    values: Tensor | None
+    values: Tensor
 
     def is_given_back_as(self, given: Tensor) -> bool:
         return (
-            given.numel() > 0
-            and _layout(given) == _layout(self.tensor)
-            and given.data_ptr() == self.tensor.data_ptr()
+            _layout(given) == _layout(self.tensor)
+            and _memory(given) == _memory(self.tensor)
             and _version(given) == self.version
-            and (self.values is None or torch.equal(given.reshape(-1), self.values.reshape(-1)))
+            and same_values(given.reshape(self.values.shape), self.values)
         )
 
 
@@ -47,7 +48,7 @@ class HandedOut:
     def is_cut_by(self, module: nn.Module, given: tuple[Tensor, ...]) -> bool:
         """Whether states that had a graph come back without one: truncated backpropagation through time."""
         return any(
-            state.had_graph and not tensor.requires_grad
+            state.had_graph and tensor.grad_fn is None
             for state, tensor in zip(self._states.get(module, ()), given, strict=True)
         )
 
@@ -57,14 +58,18 @@ class HandedOut:
 
 
 def _kept(state: Tensor) -> _Kept:
-    if state.is_inference():
-        return _Kept(state.detach(), None, had_graph=False, values=state.clone())
-    return _Kept(state.detach(), state._version, had_graph=state.grad_fn is not None, values=None)
+    detached = state.detach()
+    return _Kept(detached, _version(state), had_graph=state.grad_fn is not None, values=detached.clone())
 
 
 def _layout(tensor: Tensor) -> list[tuple[int, int]]:
     """Sizes and strides; dimensions of one are nothing."""
     return [(size, step) for size, step in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+
+
+def _memory(tensor: Tensor) -> int:
+    """Where a tensor begins; one without elements has no address, but its storage is somebody's."""
+    return tensor.data_ptr() if tensor.numel() else tensor.untyped_storage()._cdata  # noqa: SLF001 - nothing else tells them apart
 
 
 def _version(tensor: Tensor) -> int | None:

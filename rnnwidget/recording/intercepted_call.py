@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
 from rnnwidget.recording.clients import Parties, States, mixes_halves
-from rnnwidget.recording.kernels import KERNELS, parse_kernel_call
+from rnnwidget.recording.kernels import KERNELS, parse_kernel_call, states_of
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
     OwnArguments,
@@ -38,6 +38,8 @@ from rnnwidget.recording.randomness import (
     watch_kernels,
 )
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
+
+NO_VALUES = "{} a call has no values of its own to record or edit: make it elsewhere"
 
 
 class _Active(threading.local):
@@ -75,6 +77,7 @@ class InterceptedCall(TorchFunctionMode):
         self.parties = parties
         self.sequence, self.given = _read(self.module, arguments, keywords)
         self.started = self.given
+        self.handed: States | None = None
         redraws = self.module.registration is not None and parties.editors and not randomness_is_private()
         self.random_state = torch.get_rng_state() if redraws else None
         self.frame: FrameType | None = call_on_stack(self.module.module)
@@ -131,13 +134,29 @@ class InterceptedCall(TorchFunctionMode):
         """A kernel is called: make the call, as the module's clients want it."""
         if not self.is_innermost():
             return func(*args, **kwargs)
+        if args[0].device.type == "meta":
+            self.parties.refuse(NotImplementedError(NO_VALUES.format("on device meta")))
+            return func(*args, **kwargs)
+        if self.handed is not None:
+            args = self._begun_again(func, args, self.handed)
         try:
             call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence, self.given)
         except NotImplementedError as error:
             self.parties.refuse(error)
             return func(*args, **kwargs)
         with drawn_privately() if call.drops and self.told else nothing_drawn():
-            return self._carried_through(call, func, args, kwargs)
+            returned = self._carried_through(call, func, args, kwargs)
+        self.handed = _tensors(returned[1:] if call.form == "stack" else returned)
+        return returned
+
+    def _begun_again(self, func: Any, args: tuple[Any, ...], handed: States) -> tuple[Any, ...]:
+        """A module whose own forward loops over a kernel: each is a call, and may go on from the one before."""
+        states = states_of(func, args)
+        with nothing_drawn():
+            self.parties.returned(handed)
+            self.given = self.parties.begin(states, self.sequence)
+        new = {id(old): fresh for old, fresh in zip(states, self.given, strict=True) if old is not fresh}
+        return with_tensors(args, new) if new else args
 
     def _carried_through(self, call: RecurrentCall, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the kernel, or what takes its place, and tell of it; what the kernel returns."""
@@ -180,6 +199,8 @@ class InterceptedCall(TorchFunctionMode):
         assert registration is not None
         arguments = OwnArguments(self.sequence, self.started)
         try:
+            if torch._C._functorch.is_batchedtensor(self.sequence):  # noqa: SLF001 - torch has no other way to ask
+                raise NotImplementedError(NO_VALUES.format("inside torch.vmap"))  # noqa: TRY301 - refused like the rest
             result = read_result(registration, module, arguments, returned)
             call = own_call(registration, module, arguments, result)
             common = common_result(call, result)
@@ -263,10 +284,18 @@ def _runs_by_layer(call: RecurrentCall) -> bool:
 def _read(module: RecurrentModule, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, States]:
     """Input and given states; of a registered module by its own reading, the input cloned before it can change."""
     if module.registration is None:
-        x = arguments[0] if arguments else keywords.get("input")
-        return x, _tensors(arguments[1] if len(arguments) > 1 else keywords.get("hx"))
+        return _sequence_and_states(arguments, keywords, len(module.family.states))
     own = read_arguments(module.registration, module.module, arguments, keywords)
     return own.x.clone(), own.states
+
+
+def _sequence_and_states(arguments: tuple[Any, ...], keywords: dict[str, Any], count: int) -> tuple[Any, States]:
+    """By place or by name; a subclass may name its state otherwise, or take h and c apart."""
+    values = [*arguments, *keywords.values()]
+    if not arguments and "input" in keywords:
+        values = [keywords["input"], *(value for name, value in keywords.items() if name != "input")]
+    states = tuple([tensor for value in values[1:] for tensor in _tensors(value)])
+    return (values[0] if values else None), states if len(states) == count else ()
 
 
 def _tensors(states: object) -> States:

@@ -123,6 +123,12 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
             attachment.leave_if_unused()
 
 
+def check_not_entered(block: attached | None, called: str) -> None:
+    """RuntimeError where a block has begun and not ended: what it took would never be put back."""
+    if block is not None:
+        raise RuntimeError(f"this {called} block has begun and not ended: give each block a {called} of its own")
+
+
 class attached:  # noqa: N801 - reads as the block that it is
     """Attach for the length of a block, whatever happens in it.
 

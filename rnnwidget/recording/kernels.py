@@ -71,6 +71,13 @@ def parse_kernel_call(
     )
 
 
+def states_of(kernel: Kernel, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """The states that a kernel begins from, as it was given them."""
+    packed = kernel not in _CELLS and not isinstance(arguments[3], bool)
+    states = arguments[2 if packed else 1]
+    return tuple(states) if isinstance(states, (tuple, list)) else (states,)
+
+
 def _parse_cell(kernel: Kernel, arguments: tuple[Any, ...], family: Family, *, from_zero: bool) -> RecurrentCall:
     x, given, input_hidden, hidden_hidden, *biases = arguments
     input_bias, hidden_bias = biases or (None, None)

@@ -22,16 +22,21 @@ from rnnwidget.recording.sequences import SequenceLayout
 
 @dataclass(frozen=True)
 class CallInTime:
-    """A recurrent call and its place among everything that was called."""
+    """A recurrent call and its place among everything that was called.
+
+    ``batch_first`` is what its module says of sequences, None if it says nothing, as a cell.
+    """
 
     serial: int
     layout: SequenceLayout
+    batch_first: bool | None
 
 
 @dataclass(frozen=True)
 class _Given:
     serial: int
     output: Tensor | PackedSequence | None
+    reads_steps: bool
 
 
 class ModuleOutputs(Mapping[str, Tensor]):
@@ -70,15 +75,15 @@ class ModuleOutputs(Mapping[str, Tensor]):
         if not self._given:
             return
         self._serial += 1
-        call = CallInTime(self._serial, layout)
+        call = CallInTime(self._serial, layout, getattr(module, "batch_first", None))
         last = next((calls for of, calls in reversed(self._runs) if of is module), None)
         if goes_on and last is not None:
             last.append(call)
         else:
             self._runs.append((module, [call]))
 
-    def keep(self, path: str, output: object) -> None:
-        """One of the modules gave something."""
+    def keep(self, path: str, output: object, arguments: Sequence[object] = ()) -> None:
+        """One of the modules gave something, called with ``arguments``."""
         self._serial += 1
         tensor = first_tensor(output)
         if tensor is not None:
@@ -87,7 +92,7 @@ class ModuleOutputs(Mapping[str, Tensor]):
                     tensor = tensor._replace(data=tensor.data.detach().clone())
                 else:
                     tensor = tensor.detach().clone()
-        self._given[path].append(_Given(self._serial, tensor))
+        self._given[path].append(_Given(self._serial, tensor, _may_have_steps(arguments)))
 
     def __getitem__(self, path: str) -> Shaped[Tensor, "time batch *rest"]:
         """The output at every step.
@@ -97,7 +102,8 @@ class ModuleOutputs(Mapping[str, Tensor]):
         KeyError
             The path was not asked for, or its module was not called.
         ValueError
-            What it gave has no time axis of a recurrent layer; the message says what it gave.
+            What it gave has no time axis of a recurrent layer, or there are as many steps as sequences and nothing says
+            which axis is time; the message says what it gave.
         """
         if path not in self._given:
             asked = ", ".join(repr(known) for known in self._given) or "none: record(model, also=[…]) asks for them"
@@ -135,32 +141,47 @@ class ModuleOutputs(Mapping[str, Tensor]):
             ends: float = calls[-1].serial
         else:
             begins, ends = calls[0].serial, min((s for s in own if s > calls[-1].serial), default=float("inf"))
-        during = [each.output for each in given if begins < each.serial < ends]
-        layout = calls[0].layout
+        during = [each for each in given if begins < each.serial < ends]
+        layout, batch_first = calls[0].layout, calls[0].batch_first
         if len(calls) > 1:
             layout = SequenceLayout(sum(c.layout.steps for c in calls), layout.batch, layout.batch_first)
         one_step = layout._replace(steps=1, batch_sizes=None)
         layouts = [call.layout for call in calls] if len(during) == len(calls) else [one_step] * layout.steps
         if len(during) == len(layouts) > 1:
-            parts = [_by_time(output, of_part) for output, of_part in zip(during, layouts, strict=True)]
+            parts = [_by_time(each, of_part, batch_first) for each, of_part in zip(during, layouts, strict=True)]
             found = [part for part in parts if part is not None]
             if len(found) == len(parts) and len({part.shape[1:] for part in found}) == 1:
                 return torch.cat(found)
         single = len(calls) > 1 or layout.steps > 1
-        laid_out = (_by_time(output, layout, single=single) for output in reversed(during))
+        laid_out = (_by_time(each, layout, batch_first, single=single) for each in reversed(during))
         return next((found for found in laid_out if found is not None), None)
 
 
-def _by_time(output: Tensor | PackedSequence | None, layout: SequenceLayout, *, single: bool = False) -> Tensor | None:
+def _may_have_steps(arguments: Sequence[object]) -> bool:
+    """Whether what a module reads may have a time axis: it reads something else than vectors, one for each sequence."""
+    read = [part for part in arguments if isinstance(part, (Tensor, PackedSequence))]
+    return not read or any(
+        isinstance(part, PackedSequence) or part.dim() != 2 or not part.is_floating_point() for part in read
+    )
+
+
+def _by_time(each: _Given, layout: SequenceLayout, batch_first: bool | None, *, single: bool = False) -> Tensor | None:
     """The output as (time, batch, …); None if it has no such axes. ``single`` demands a time axis."""
-    steps, batch = layout.steps, layout.batch
+    output, steps, batch = each.output, layout.steps, layout.batch
     if isinstance(output, PackedSequence):
         fits = layout.packed and len(output.batch_sizes) == steps
         return _blank(layout.to_time_first(output.data), layout) if fits else None
     if output is None or output.dim() == 0:
         return None
     leading, found = tuple(output.shape[:2]), None
-    if leading == (steps, batch) and not (steps == batch and layout.batch_first):
+    if steps > 1 and output.dim() == 2 and not each.reads_steps:
+        leading = ()  # a vector of one sequence each, as a classifier's of as many classes as steps
+    if leading == (steps, batch) == (batch, steps) and steps > 1 and batch_first is None:
+        raise ValueError(
+            f"the output {tuple(output.shape)} has as many steps as sequences, and cells do not say which axis is "
+            "time: record another number of sequences"
+        )
+    if leading == (steps, batch) and not (steps == batch and batch_first):
         found = _blank(output, layout)
     elif leading == (batch, steps):
         found = _blank(output.transpose(0, 1), layout)
@@ -206,7 +227,8 @@ class _Listener:
     thread: int
 
 
-_listeners: weakref.WeakKeyDictionary[nn.Module, list[_Listener]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+_listeners: weakref.WeakKeyDictionary[nn.Module, tuple[_Listener, ...]] = weakref.WeakKeyDictionary()
 
 
 class _Keep(ModelHook):
@@ -215,7 +237,7 @@ class _Keep(ModelHook):
             return
         for listener in _listeners.get(module, ()):
             if listener.thread == threading.get_ident():
-                listener.outputs.keep(listener.path, output)
+                listener.outputs.keep(listener.path, output, arguments)
 
 
 def chosen_modules(model: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
@@ -243,11 +265,18 @@ def listening(modules: Mapping[str, nn.Module], outputs: ModuleOutputs) -> Itera
     handles = []
     try:
         for path, module in modules.items():
-            _listeners.setdefault(module, []).append(_Listener(path, outputs, threading.get_ident()))
+            with _lock:
+                listener = _Listener(path, outputs, threading.get_ident())
+                _listeners[module] = (*_listeners.get(module, ()), listener)
             handles.append(module.register_forward_hook(_Keep()))
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for module in modules.values():
-            _listeners[module] = [listener for listener in _listeners[module] if listener.outputs is not outputs]
+        with _lock:
+            for module in modules.values():
+                others = tuple(each for each in _listeners.get(module, ()) if each.outputs is not outputs)
+                if others:
+                    _listeners[module] = others
+                else:
+                    _listeners.pop(module, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from rnnwidget.cells import Family, gru, lstm, registration_of, rnn, rnn_relu
 from rnnwidget.cells.registry import Registration
+from rnnwidget.recording.opaque import refuse_if_opaque
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def plain_path(path: str, *, parallel: bool) -> str:
 
 def path_of_each(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its plain dotted path, ``""`` being the model itself; a shared one under its first path."""
-    if not model._modules:  # noqa: SLF001 - likewise
+    if not model._modules:  # noqa: SLF001 - to ask for a missing attribute takes long
         return {"": model}
-    compiled = model._modules.get("_orig_mod", model)  # noqa: SLF001 - to ask for a missing attribute takes long
+    children = model._modules  # noqa: SLF001 - likewise
+    compiled = children["_orig_mod"] if "_orig_mod" in children else model  # noqa: SIM401 - TorchScript's has no get
     parallel = isinstance(compiled, (nn.DataParallel, nn.parallel.DistributedDataParallel))
     # A wrapper comes before what it wraps under the same path: the one that a person wrote is the inner one.
     return {plain_path(path, parallel=parallel): module for path, module in model.named_modules()}
@@ -94,7 +96,6 @@ def _layers(path: str, family: Family, layers: int, units: int, projected: int, 
 
 
 _CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
-_OPAQUE_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 
 
 def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
@@ -126,8 +127,11 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
             size = module.hidden_size
             layer = Layer(clean or "cell", family_of(module), hidden_size=size, projected_size=size)
             found.append(RecurrentModule(clean, module, (layer,)))
-        elif getattr(module, "original_name", type(module).__name__) in _OPAQUE_NAMES and _is_opaque(module):
-            _refuse(clean, module, "TorchScript and quantised modules hide their steps; pass the original module")
+        elif not type(module).__module__.startswith("torch.nn.modules"):
+            refuse_if_opaque(clean, module)
+    names = [layer.name for module in found for layer in module.layers]
+    if len(set(names)) < len(names):
+        found = [_renamed(module, names) if not module.path else module for module in found]
     if not found:
         raise ValueError(
             f"{type(model).__name__} has no recurrent module: looked for nn.RNN, nn.LSTM, nn.GRU, their cells and "
@@ -137,17 +141,15 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
     return tuple(found)
 
 
+def _renamed(module: RecurrentModule, taken: list[str]) -> RecurrentModule:
+    """The top of a model, where a part of it is called what it would be called: by its family's name."""
+    name = module.family.name
+    while name in taken:
+        name += "_"
+    return module._replace(layers=tuple(replace(layer, name=name) for layer in module.layers))
+
+
 def _listed(model: nn.Module, most: int = 12) -> str:
     leaves = [(path, module) for path, module in model.named_modules() if not any(module.children())]
     names = [f"{path}: {type(module).__name__}" if path else type(module).__name__ for path, module in leaves[:most]]
     return ", ".join(names) + (f" and {len(leaves) - most} more" if len(leaves) > most else "")
-
-
-def _is_opaque(module: nn.Module) -> bool:
-    kind = type(module).__module__
-    return kind.startswith(("torch.jit", "torch.ao.nn", "torch.nn.quantized", "torch.nn.quantizable"))
-
-
-def _refuse(path: str, module: nn.Module, reason: str) -> None:
-    name = getattr(module, "original_name", type(module).__name__)
-    raise NotImplementedError(f"cannot open {name} at {path or 'the top of the model'!r}: {reason}")

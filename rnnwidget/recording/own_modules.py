@@ -99,6 +99,8 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
                 f"{_name(module)} returned a state without a batch for {_kind(arguments.x)}, which is read as one step "
                 "of a batch: give one sequence as (time, 1, feature), or (1, time, feature) if it takes the batch first"
             )
+        if len(found) > len(states) and registration.returns is None:
+            _check_beside(module, found[0], finals[0], arguments.states)
     elif not one_step and len(found) in (1, 1 + len(states)):
         hidden, finals = found[0], found[1:]
     else:
@@ -181,14 +183,30 @@ def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, 
     if hidden.size(time) == 0:
         return
     last = hidden.select(time, -1)
-    same = final.numel() == last.numel() and bool(
-        torch.isclose(final.reshape(last.shape), last, rtol=1e-3, atol=1e-5, equal_nan=True).all()
-    )
-    if not same:
+    if not _is_nearly(final, last):
         raise TypeError(
             f"{_name(module)} returned {_kind(hidden)} and {_kind(final)}, which is not the first one's last step: "
             f"register({_name(module)}, returns=lambda output: (hidden, None)) says which are the hidden states"
         )
+
+
+def _check_beside(module: nn.Module, first: Tensor, state: Tensor, given: tuple[Tensor, ...]) -> None:
+    """TypeError if one step returned two tensors of which either may be the state."""
+    width = given[0].size(-1) if given else state.size(-1)
+    if state.size(-1) != width or (first.shape == state.shape and not _is_nearly(first, state)):
+        raise TypeError(
+            f"{_name(module)} returned {_kind(first)} and {_kind(state)} after one step: either may be the state. "
+            f"register({_name(module)}, returns=lambda output: (output[1], None)) says which it is"
+        )
+
+
+def _is_nearly(one: Tensor, other: Tensor) -> bool:
+    if one.numel() != other.numel():
+        return False
+    # Without a graph: activation checkpointing counts what a backward needs. And no mode sees us read a value.
+    with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch has no public name for it
+        one, other = one.detach().reshape(other.shape), other.detach()
+        return bool(torch.isclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True).all())
 
 
 def is_batch_first(registration: Registration, module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from types import TracebackType
 from torch import nn
 
 from rnnwidget.recording.clients import Client
-from rnnwidget.recording.interception import attached
+from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.module_outputs import chosen_modules, listening
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.recording import Recording
@@ -33,6 +33,8 @@ class record:  # noqa: N801 - reads as the block that it is
         It has no recurrent module.
     NotImplementedError
         It has one that cannot be opened: TorchScript and quantised modules hide their steps.
+    RuntimeError
+        The same ``record(…)`` is entered again before its block has ended.
 
     Examples
     --------
@@ -48,29 +50,34 @@ class record:  # noqa: N801 - reads as the block that it is
 
     def __init__(self, model: nn.Module, gradients: bool = False, also: Sequence[str] | None = ()) -> None:
         self._model, self._gradients, self._also = model, gradients, also
+        self._attached: attached | None = None
 
     def __enter__(self) -> Recording:
+        check_not_entered(self._attached, "record(model)")
         modules = recurrent_modules(self._model)
         beside = {} if self._also is None or self._also == () else chosen_modules(self._model, self._also)
         self._recording = Recording(gradients=self._gradients, also=tuple(beside))
-        self._attached = attached(modules, Client(threading.get_ident(), recorder=self._recording))
-        self._attached.__enter__()
+        block = attached(modules, Client(threading.get_ident(), recorder=self._recording))
+        block.__enter__()
         self._beside = ExitStack()
         if beside:
             try:
                 self._beside.enter_context(listening(beside, self._recording.outputs_beside))
             except BaseException:
-                self._attached.__exit__(None, None, None)
+                block.__exit__(None, None, None)
                 raise
+        self._attached = block
         return self._recording
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        assert self._attached is not None
+        block, self._attached = self._attached, None
         try:
             self._recording.close()
         finally:
             try:
                 self._beside.close()
             finally:
-                self._attached.__exit__(kind, error, trace)
+                block.__exit__(kind, error, trace)

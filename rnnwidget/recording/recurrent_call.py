@@ -154,9 +154,9 @@ def run_stack(call: RecurrentCall, run_layer: LayerRunner = plain_layer) -> Stac
         outputs.append(layer.output)
         finals.append(layer.finals)
         if index + 1 < len(call.weights):
-            noise = dropout_noise(layer.output, call.dropout) if call.drops else None
+            noise = dropout_noise(layer.output, call) if call.drops else None
             noises.append(noise)
-            given = layer.output if noise is None else layer.output * noise
+            given = layer.output if noise is None else _dropped_out(layer.output, noise, call)
             inputs.append(given.to(call.input.dtype) if _is_single_in_half(given, call) else given)
     return StackTrace(inputs, outputs, noises, tuple([torch.cat(states) for states in zip(*finals, strict=True)]))
 
@@ -185,15 +185,22 @@ def grown_stack(call: RecurrentCall, result: LayerOutput, random_state: Tensor |
         outputs.append(call.run_lowest(layers).output)
     if random_state is not None and after is not None:
         torch.set_rng_state(random_state)
-        noises = [dropout_noise(output, call.dropout) for output in outputs]
+        noises = [dropout_noise(output, call) for output in outputs]
         torch.set_rng_state(after)
     above = [output if noise is None else output * noise for output, noise in zip(outputs, noises, strict=True)]
     return StackTrace([call.input, *above], [*outputs, result.output], noises, result.finals)
 
 
-def dropout_noise(like: Tensor, probability: float) -> Tensor:
+def dropout_noise(like: Tensor, call: RecurrentCall) -> Tensor:
     """The factors by which dropout multiplies, drawn in the order in which PyTorch's CPU kernel draws them."""
     noise = torch.empty_like(like)
-    if probability == 1:
+    if call.dropout == 1:
         return noise.zero_()
-    return noise.bernoulli_(1 - probability).div_(1 - probability)
+    return noise.bernoulli_(1 - call.dropout).div_(1 - call.dropout)
+
+
+def _dropped_out(output: Tensor, noise: Tensor, call: RecurrentCall) -> Tensor:
+    """Time first, as the kernel does it: activation checkpointing compares the shapes of what a backward needs."""
+    if call.layout.packed or not call.layout.batch_first:
+        return output * noise
+    return (output.transpose(0, 1) * noise.transpose(0, 1)).transpose(0, 1)

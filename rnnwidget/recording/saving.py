@@ -71,8 +71,8 @@ def _write(recording: Recording, file: BinaryIO) -> None:
         for call, layer in enumerate(recording.passing_calls(header.name)):
             for role in header.roles(call):
                 body.add(header.tensor(call, role), _value(layer, role))
-    for place, outputs in enumerate(beside.values()):
-        body.add(description.tensor(place), outputs)
+    for place, (path, outputs) in enumerate(beside.items()):
+        body.add(description.tensor(place), outputs, f"recording.also[{path!r}]")
     file.seek(0)
     file.write(room.to_bytes(8, "little"))
     file.write(json.dumps(metadata | body.entries).encode().ljust(room))
@@ -126,11 +126,11 @@ def _value(layer: LayerRecording, role: str) -> Tensor:
         case "mean" | "low" | "high":
             found = getattr(layer.coarse(name), kind)
         case "starts":
-            found = torch.tensor([part.start for part in layer.source.parts])
+            found = torch.tensor([part.start for part in layer.source.parts], device="cpu")
         case "part_lengths":
             found = torch.stack([part.live.sum(0) for part in layer.source.parts])
         case "replay_error":
-            found = torch.tensor([layer.replay_error], dtype=torch.float64)
+            found = torch.tensor([layer.replay_error], dtype=torch.float64, device="cpu")
         case _:
             found = getattr(layer, kind)
     assert isinstance(found, Tensor)
@@ -144,15 +144,17 @@ class _Body:
         self._file, self._written = file, 0
         self.entries: dict[str, dict[str, object]] = {}
 
-    def add(self, name: str, tensor: Tensor) -> None:
+    def add(self, name: str, tensor: Tensor, called: str = "") -> None:
         """Write a tensor where its numbers are aligned."""
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in DTYPES or tensor.layout is not torch.strided:
+            kind = tensor.dtype if tensor.layout is torch.strided else tensor.layout
             raise TypeError(
-                f"{name} is {tensor.dtype}, which a file cannot hold; it holds {', '.join(map(str, DTYPES))}"
+                f"{called or name} is {kind}, which a file cannot hold; it holds dense {', '.join(map(str, DTYPES))}"
+                + (": record without it, or with what it gives in one of these" if called else "")
             )
         short = -self._written % tensor.element_size()
         if short:
-            self._put(f"filler/{len(self.entries)}", torch.zeros(short, dtype=torch.uint8))
+            self._put(f"filler/{len(self.entries)}", torch.zeros(short, dtype=torch.uint8, device="cpu"))
         self._put(name, tensor.detach())
 
     def _put(self, name: str, tensor: Tensor) -> None:

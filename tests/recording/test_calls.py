@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 
 import rnnwidget as rw
+from rnnwidget.cells import MinGRU, registry
 from tests.cases import Case, assert_close, assert_same_bits
+from tests.found import found
 
 
 class Tagger(nn.Module):
@@ -343,3 +345,69 @@ def test_a_stack_in_two_half_precisions_on_an_older_processor(isa: str) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
+
+
+def test_a_bare_registered_module_with_a_cell_inside_keeps_both_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Zoneout(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(3, 4)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            state, output = (x.new_zeros(x.size(1), 4),) * 2, []
+            for x_t in x:
+                state = tuple(0.9 * new + 0.1 * old for new, old in zip(self.cell(x_t, state), state, strict=True))
+                output.append(state[0])
+            return torch.stack(output), state
+
+    monkeypatch.setattr(registry, "_families", dict(registry._families))
+    monkeypatch.setattr(registry, "_registrations", dict(registry._registrations))
+
+    @rw.register(Zoneout, states=("hidden", "cell"))
+    def step(module: nn.Module, x: Tensor, state: tuple[Tensor, Tensor], at: object) -> tuple[Tensor, ...]:
+        return tuple(0.9 * new + 0.1 * old for new, old in zip(module.cell(x, state), state, strict=True))
+
+    model = Zoneout()
+    with rw.record(model) as recording:
+        output, _ = model(torch.randn(5, 2, 3))
+    assert recording.layers == ("cell", "zoneout")
+    assert recording["cell"].gates[0] == "input_gate"
+    assert_same_bits(recording["zoneout"].hidden, output.detach())
+
+
+def test_a_block_that_has_begun_is_not_entered_again() -> None:
+    model, x = nn.GRU(3, 4), torch.randn(2, 1, 3)
+    before = found(model)
+    for block in (rw.record(model), rw.edited(model, rw.clamp("z", 1.0))):
+        for _ in range(2):
+            with block:
+                with pytest.raises(RuntimeError, match="has begun and not ended"):
+                    block.__enter__()
+                model(x)
+            assert found(model) == before
+
+
+def test_where_a_call_has_no_values_it_is_refused() -> None:
+    model = nn.LSTM(3, 4, device="meta")
+    with pytest.raises(NotImplementedError, match="on device meta"), rw.record(model):
+        model(torch.empty(5, 2, 3, device="meta"))
+    own = MinGRU(3, 4)
+    mapped = torch.func.vmap(lambda x: own(x.unsqueeze(1))[0])
+    with pytest.raises(NotImplementedError, match=r"inside torch\.vmap"), rw.record(own):
+        mapped(torch.randn(7, 5, 3))
+    assert not model._forward_hooks
+    assert not own._forward_hooks
+
+
+def test_a_call_in_other_arithmetic_is_not_run_again_in_ours() -> None:
+    torch.manual_seed(0)
+    model, x = nn.RNN(8, 64, num_layers=2), torch.randn(400, 2, 8)
+    with torch.no_grad():
+        model.weight_hh_l0.normal_(std=1.5 / 8)
+        with torch.backends.mkldnn.flags(enabled=False), rw.record(model) as recording:
+            model(x)
+        with torch.backends.mkldnn.flags(enabled=False):
+            below = nn.RNN(8, 64)
+            below.load_state_dict({name: model.state_dict()[name] for name in below.state_dict()})
+            expected, _ = below(x)
+    assert_same_bits(recording["l0"].hidden, expected)

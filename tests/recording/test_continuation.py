@@ -1,6 +1,7 @@
 """Calls that go on from the state handed out are one call: cells in a loop, chunks, step-by-step generation."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -95,11 +96,16 @@ def fewer(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor[:, :1].contiguous() for tensor in state)
 
 
+def moved_unseen(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    state[0].data.zero_()
+    return state
+
+
 def swapped(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return state[::-1]
 
 
-@pytest.mark.parametrize("change", [None, clone, moved, one_moved, fewer, swapped])
+@pytest.mark.parametrize("change", [None, clone, moved, moved_unseen, one_moved, fewer, swapped])
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_any_other_state_starts_a_new_call(change: object, mode: type) -> None:
     model = nn.LSTM(3, 4)
@@ -118,6 +124,92 @@ def test_the_state_handed_out_goes_on_in_every_mode(mode: type) -> None:
         _, state = model(torch.randn(3, 2, 3))
         model(torch.randn(2, 2, 3), state)
     assert [len(call.hidden) for call in recording.calls("l1")] == [5]
+
+
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_an_empty_batch_goes_on_too(kind: type[nn.RNNCellBase]) -> None:
+    cell, state = kind(3, 4), None
+    with rw.record(cell) as recording:
+        for x in torch.randn(5, 0, 3):
+            state = cell(x, state)
+    assert [call.hidden.shape for call in recording.calls("cell")] == [(5, 0, 4)]
+
+
+def test_a_leaf_made_of_a_state_is_a_truncation() -> None:
+    cell, h = nn.GRUCell(3, 4), None
+    with rw.record(cell) as recording:
+        for step, x in enumerate(torch.randn(6, 2, 3)):
+            h = cell(x, h)
+            h = h.detach().requires_grad_() if step in (1, 3) else h
+    assert recording["cell"].truncations == (2, 4)
+
+
+class NamedState(nn.LSTM):
+    def forward(self, x: Tensor, state: object = None) -> object:  # type: ignore[override]
+        return super().forward(x, state)
+
+
+class Apart(nn.LSTMCell):
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> object:  # type: ignore[override]
+        return super().forward(x, (h, c))
+
+
+class Looping(nn.GRUCell):
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        h, output = None, []
+        for x_t in x:
+            h = super().forward(x_t, h)
+            output.append(h)
+        return torch.stack(output)
+
+
+def by_name(model: nn.Module, x: Tensor) -> Tensor:
+    state, output = None, []
+    for x_t in x.split(1):
+        part, state = model(x_t, state=state)
+        output.append(part)
+    return torch.cat(output)
+
+
+def apart(model: nn.Module, x: Tensor) -> Tensor:
+    h, c, output = torch.zeros(2, 4), torch.zeros(2, 4), []
+    for x_t in x:
+        h, c = model(x_t, h, c)
+        output.append(h)
+    return torch.stack(output)
+
+
+@pytest.mark.parametrize(
+    ("kind", "run"),
+    [(NamedState, by_name), (Apart, apart), (Looping, lambda model, x: model(x))],
+    ids=["by another name", "apart", "in its own loop"],
+)
+def test_a_subclass_that_takes_its_state_otherwise(kind: type[nn.Module], run: Callable[..., Tensor]) -> None:
+    model, x = kind(3, 4), torch.randn(5, 2, 3)
+    plain = run(model, x)
+    with rw.record(model) as recording:
+        output = run(model, x)
+    assert_same_bits(output, plain)
+    (name,) = recording.layers
+    assert len(recording.calls(name)) == 1
+    assert_same_bits(recording[name].hidden, output.detach())
+    gate = recording[name].gates[0]
+    with rw.record(model) as recording, rw.edited(model, rw.clamp(gate, 0.25, steps=[3])):
+        run(model, x)
+    held = (recording[name][gate] == 0.25).flatten(1).all(1)
+    assert held.tolist() == [False, False, False, True, False]
+
+
+def test_gradients_through_a_subclass_in_its_own_loop() -> None:
+    model, x = Looping(3, 4).double(), torch.randn(5, 2, 3, dtype=torch.float64)
+    with rw.record(model, gradients=True) as recording:
+        model(x)[-1].square().sum().backward()
+    states = [torch.zeros(2, 4, dtype=torch.float64)]
+    for x_t in x:
+        states.append(nn.GRUCell.forward(model, x_t, states[-1]))
+        states[-1].retain_grad()
+    states[-1].square().sum().backward()
+    assert_close(recording.gradient_flow()["cell"].hidden, torch.stack([state.grad for state in states[1:]]))
 
 
 def test_a_state_from_two_calls_ago_starts_a_new_call() -> None:

@@ -1,13 +1,18 @@
 """What other modules gave, beside the states and aligned with them."""
 
+import sys
+import threading
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import rnnwidget as rw
+from rnnwidget.recording import module_outputs
 from tests.cases import assert_same_bits
 from tests.found import found
 
@@ -56,7 +61,10 @@ def test_a_loop_s_outputs_are_stacked_by_step(read: int, written: int, batch: in
     assert recording["cell"].hidden.shape[:2] == (written, batch)
     assert_same_bits(recording.also["head"], words.detach().transpose(0, 1))
     assert_same_bits(recording.also["attention"].softmax(-1), looks.detach().transpose(0, 1))
-    if batch != written or batch == 1:
+    if batch == written > 1:
+        with pytest.raises(ValueError, match="as many steps as sequences"):
+            _ = recording.also[""]
+    else:
         assert_same_bits(recording.also[""], words.detach().transpose(0, 1))
 
 
@@ -146,3 +154,75 @@ def test_unknown_paths_are_refused_before_anything_is_attached() -> None:
     with pytest.raises(KeyError, match="kept were 'head'"):
         recording.also["lstm"]
     assert list(recording.also) == ["head"]
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_packed_outputs_of_as_many_steps_as_sequences_follow_their_module(batch_first: bool) -> None:
+    model = Packed(batch_first=batch_first)
+    x, lengths = torch.randn(5, 5, 3), torch.tensor([5, 2, 3, 1, 4])
+    with rw.record(model, also=["head"]) as recording:
+        model(x, lengths)
+    hidden = recording["lstm.l0"].hidden
+    expected = model.head(hidden).detach()
+    live = ~hidden.isnan().any(-1)
+    torch.testing.assert_close(recording.also["head"][live], expected[live])
+    assert recording.also["head"][~live].isnan().all()
+
+
+class Packed(Tagger):
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        first = self.lstm.batch_first
+        packed = pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=False)
+        return self.head(pad_packed_sequence(self.lstm(packed)[0], batch_first=first)[0])
+
+
+@pytest.mark.parametrize("steps", [5, 6])
+def test_one_answer_for_each_sequence_is_no_series(steps: int) -> None:
+    model = nn.ModuleDict({"lstm": nn.LSTM(3, 4, batch_first=True), "head": nn.Linear(4, 5)})
+    with rw.record(model, also=["head"]) as recording:
+        model["head"](model["lstm"](torch.randn(2, steps, 3))[0][:, -1])
+    with pytest.raises(ValueError, match=r"'head' was called once and gave \(2, 5\)"):
+        _ = recording.also["head"]
+
+
+def test_threads_keep_their_own_outputs_and_leave_nothing() -> None:
+    model = nn.ModuleDict({"rnn": nn.GRU(3, 4), "head": nn.Linear(4, 2)})
+    failed: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        x = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(seed))
+        try:
+            for _ in range(60):
+                with rw.record(model, also=["head"]) as recording:
+                    given = model["head"](model["rnn"](x)[0])
+                assert_same_bits(recording.also["head"], given)
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failed
+    assert model["head"] not in module_outputs._listeners
+    assert not model["head"]._forward_hooks
+
+
+def test_what_a_file_cannot_hold_is_named(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"rnn": nn.GRU(3, 4), "spectrum": Spectrum()})
+    with rw.record(model, also=["spectrum"]) as recording:
+        model["spectrum"](model["rnn"](torch.randn(3, 2, 3))[0])
+    with pytest.raises(TypeError, match=r"recording.also\['spectrum'\] is torch.complex64"):
+        recording.save(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Spectrum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(x)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import rnnwidget as rw
+from rnnwidget.cells import LeakyRNN, PeepholeLSTM
 from tests.cases import LETTERS, assert_close, assert_same_bits
 from tests.found import found
 from tests.loops import stepped
@@ -153,6 +154,26 @@ def test_what_checkpointing_runs_again_is_no_new_call(by_cell: bool, use_reentra
         assert recording[name].hidden.shape == (4, 2, 4)
         assert recording[name].replay_error < 1e-6
     assert_same_bits(recording[recording.layers[-1]].hidden, recorded[0])
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN, LeakyRNN, PeepholeLSTM])
+def test_checkpointing_finds_what_a_backward_needs(kind: type[nn.Module], batch_first: bool) -> None:
+    if issubclass(kind, nn.RNNBase):
+        model = kind(3, 4, num_layers=2, dropout=0.5, batch_first=batch_first)
+    else:
+        model = kind(3, 4, batch_first=batch_first)
+    x = torch.randn(4, 2, 3, requires_grad=True)
+
+    def gradient() -> Tensor:
+        torch.manual_seed(1)
+        (found,) = torch.autograd.grad(checkpoint(model, x, use_reentrant=False)[0].square().sum(), x)
+        return found
+
+    plain = gradient()
+    with rw.record(model):
+        recorded = gradient()
+    assert_same_bits(recorded, plain)
 
 
 def test_checkpointing_under_edits_trains_the_edited_model() -> None:
