@@ -58,7 +58,8 @@ class LayerRun:
 
     ``initial`` holds the state before the first step, hidden state first; ``later`` is the hidden state that each step
     after the first started from. ``weights`` are the matrices of a layer that PyTorch computes, else the module that
-    holds them.
+    holds them. ``handed`` are the other states that each step after the first started from, where every step was a call
+    that was handed them. ``rounding`` is the half precision in which states go from step to step, None for none.
     """
 
     inputs: Float[Tensor, "time batch feature"]
@@ -66,6 +67,19 @@ class LayerRun:
     later: Float[Tensor, "_ batch hidden"]
     weights: LayerWeights | nn.Module
     edits: LayerEdits = NO_EDITS
+    handed: tuple[Float[Tensor, "_ batch _"], ...] = ()
+    rounding: torch.dtype | None = None
+
+    def rounded(self, state: Tensor) -> Tensor:
+        """A state as the next step gets it."""
+        return state if self.rounding is None else state.to(self.rounding).to(state.dtype)
+
+    @property
+    def previous_others(self) -> tuple[Float[Tensor, "time batch _"], ...]:
+        """The other states that each step started from, where they were handed in."""
+        return tuple(
+            torch.cat([first[None], later]) for first, later in zip(self.initial[1:], self.handed, strict=True)
+        )
 
     @property
     def previous(self) -> Float[Tensor, "time batch hidden"]:

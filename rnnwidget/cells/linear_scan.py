@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,13 @@ def edited_scan(
     initial: Float[Tensor, "batch unit"],
     edits: LayerEdits,
     site: str,
+    rounded: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "time batch unit"]:
-    """The states with the edits of ``site`` made at every step; autograd may look on."""
+    """The states with the edits of ``site`` made at every step, and ``rounded``; autograd may look on."""
     states: list[Tensor] = []
     state = initial
     for step, (kept, write) in enumerate(zip(keep.unbind(0), written.unbind(0), strict=True)):
         state = torch.addcmul(write, kept, state)
-        state = edits.at(step).after(site, state.unsqueeze(0)).squeeze(0)
+        state = rounded(edits.at(step).after(site, state.unsqueeze(0)).squeeze(0))
         states.append(state)
     return torch.stack(states) if states else torch.empty_like(written)

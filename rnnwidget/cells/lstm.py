@@ -54,8 +54,11 @@ class LSTM(MatrixFamily):
 
     def _cell(self, run: LayerRun, get: Get) -> Tensor:
         opened, candidate, keep = get("input_gate"), get("candidate"), get("forget_gate")
-        if any(edit.site == "cell" for edit in run.edits.edits) or torch.is_grad_enabled():
-            return edited_scan(keep, opened * candidate, run.initial[1], run.edits, "cell")
+        if run.handed:
+            return run.rounded(torch.addcmul(opened * candidate, keep, run.previous_others[0]))
+        edited = any(edit.site == "cell" for edit in run.edits.edits)
+        if edited or run.rounding is not None or torch.is_grad_enabled():
+            return edited_scan(keep, opened * candidate, run.initial[1], run.edits, "cell", run.rounded)
         written = torch.mul(opened, candidate, out=large_empty(tuple(keep.shape), keep))
         return scan_in_place(keep, written, run.initial[1])
 

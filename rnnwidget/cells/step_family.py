@@ -174,8 +174,9 @@ class StepFamily(Family):
         """Every site and pre-activation: at once if the hidden state is all that is carried, else step by step."""
         steps, batch = run.inputs.shape[:2]
         previous = run.previous
-        if len(self.states) == 1:
-            at = self.advance(run, run.inputs.flatten(0, 1), (previous.flatten(0, 1),), run.edits, steps)
+        if len(self.states) == 1 or run.handed:
+            before = tuple(state.flatten(0, 1) for state in (previous, *run.previous_others))
+            at = self.advance(run, run.inputs.flatten(0, 1), before, run.edits, steps)
             found = at.values | {f"preactivation:{site}": value for site, value in at.preactivations.items()}
             return {site: value.unflatten(0, (steps, batch)) for site, value in found.items()}
         rows: list[Quantities] = []
@@ -183,6 +184,7 @@ class StepFamily(Family):
         for step in range(steps):
             edits = run.edits.at(step) if run.edits else NO_EDITS
             at = self.advance(run, run.inputs[step], (previous[step], *state[1:]), edits)
+            at.values |= {site: run.rounded(at.values[site]) for site in self.states[1:]}
             state = tuple(at.values[site] for site in self.states)
             rows.append(at.values | {f"preactivation:{site}": value for site, value in at.preactivations.items()})
         if not rows:

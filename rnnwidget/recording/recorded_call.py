@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnwidget.cells.edits import LayerEdits
 from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.clients import SeenCall
+from rnnwidget.recording.clients import SeenCall, is_half
 from rnnwidget.recording.gradient_tap import GradientTap
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recurrent_call import RecurrentCall, StackTrace, run_stack
@@ -26,7 +26,8 @@ LITTLE = 0.1
 class RecordedCall:
     """A call that owns its tensors: nothing the user changes in place later reaches it.
 
-    ``cut`` says that the state it goes on from came back without its graph.
+    ``cut`` says that the state it goes on from came back without its graph. ``reached`` are the final states beside the
+    hidden one, kept in half precision, where what is rebuilt may end elsewhere.
     """
 
     module: RecurrentModule
@@ -38,6 +39,7 @@ class RecordedCall:
     autocast: torch.dtype | None = None
     tap: GradientTap | None = None
     cut: bool = False
+    reached: tuple[Tensor, ...] = ()
     ran_by_layer: StackTrace | None = field(default=None, repr=False)
     inference: bool = False
     tensor_kinds: tuple[tuple[bool, bool], ...] = ()
@@ -76,6 +78,7 @@ class RecordedCall:
             autocast=seen.autocast,
             tap=tap,
             cut=cut,
+            reached=tuple([state.clone() for state in seen.result.finals[1:]]) if is_half(output.dtype) else (),
             ran_by_layer=trace,
             inference=seen.inference,
             tensor_kinds=tuple([(tensor.requires_grad, tensor.is_inference()) for tensor in called_with]),
@@ -150,6 +153,11 @@ class RecordedCall:
         width = output.size(-1) // 2
         return output[..., width:] if layer.reverse else output[..., :width]
 
+    def reached_of(self, layer: Layer) -> tuple[Tensor, ...]:
+        """The final states beside the hidden one, each (batch, unit) in the user's order; none where none are kept."""
+        row = layer.index * self.call.directions + int(layer.reverse)
+        return tuple(self.call.layout.to_user_order(state[row], dim=0) for state in self.reached)
+
     def initial_of(self, layer: Layer) -> tuple[Tensor, ...]:
         """The state before the layer's first step, each (batch, unit) in the user's order."""
         return tuple(
@@ -177,10 +185,20 @@ def _can_run_again(seen: SeenCall, call: RecurrentCall) -> bool:
 
     Matrix products depend on how tensors lie in memory, and those of a person may lie in any way.
     """
-    if seen.edits or seen.call.drops or seen.mixes_halves:
+    if seen.edits or seen.call.drops or seen.mixes_halves or _is_unusual_arithmetic():
         return False
     pairs = zip(_tensors_of(seen.call), _tensors_of(call), strict=True)
     return all(theirs.stride() == ours.stride() and theirs.data_ptr() % ALIGNMENT == 0 for theirs, ours in pairs)
+
+
+def _is_unusual_arithmetic() -> bool:
+    """Whether the process computes otherwise for the moment than it may when somebody looks."""
+    if not torch.backends.mkldnn.enabled:
+        return True
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # PyTorch's older and newer settings disagree
+        return True
 
 
 def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:

@@ -16,6 +16,7 @@ from rnnwidget.cells.family import Family, Quantities
 from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
+from rnnwidget.recording.clients import is_half
 from rnnwidget.recording.copies import copied_module
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.randomness import PrivateRandomness
@@ -24,6 +25,8 @@ from rnnwidget.recording.recurrent_call import Weights
 from rnnwidget.recording.sequences import SequenceLayout
 
 Window = tuple[int, int]
+AS_NEAR = 4
+"""So many roundings may lie between a state that is rebuilt in single and the model's own."""
 
 
 @dataclass(eq=False)
@@ -38,6 +41,8 @@ class Stretch:
     weights: Weights
     edits: LayerEdits
     precision: torch.dtype | None
+    handed: tuple[Tensor, ...] = ()
+    reached: tuple[Tensor, ...] = ()
     known: Quantities = field(default_factory=dict)
 
     @property
@@ -46,7 +51,15 @@ class Stretch:
 
     @cached_property
     def run(self) -> LayerRun:
-        """The whole stretch in the order in which the layer reads."""
+        """The whole stretch in the order in which the layer reads.
+
+        In half precision states are rebuilt in single; where they would not end where the model's did, they are rounded
+        from step to step, as kernels do.
+        """
+        run = self._run(None)
+        return run if not self.reached or self._reaches_the_models(run) else self._run(self.hidden.dtype)
+
+    def _run(self, rounding: torch.dtype | None) -> LayerRun:
         edits = self.edits.reordered(self.layout.flipped) if self.layer.reverse else self.edits
         hidden = self._computed(self.by_reading(self.hidden))
         initial = tuple(self._computed(state) for state in self.initial)
@@ -56,7 +69,24 @@ class Stretch:
             later=hidden[:-1],
             weights=self._computed_weights,
             edits=edits,
+            handed=tuple(self._computed(state) for state in self.handed),
+            rounding=rounding,
         )
+
+    def _reaches_the_models(self, run: LayerRun) -> bool:
+        known: Quantities = {}
+        last = self.layout.lengths(self.hidden.device) - 1
+        for site, reached in zip(self.family.states[1:], self.reached, strict=False):
+            with self._casting():
+                found = in_single(self.family.evaluate(run, site, known))
+            if not found.numel():
+                continue
+            end, true = found[last, torch.arange(found.size(1), device=last.device)], in_single(reached)
+            off = (end - true).abs() / true.abs().clamp(min=1)
+            if bool((off > AS_NEAR * torch.finfo(self.hidden.dtype).eps).any()):
+                return False
+        self.known |= known
+        return True
 
     def by_reading(self, tensor: Tensor) -> Tensor:
         """From input positions to the layer's own order of time, and back."""
@@ -183,7 +213,13 @@ def _alike(one: RecordedCall, other: RecordedCall) -> bool:
         one.snapshot is other.snapshot
         and one.autocast == other.autocast
         and not (one.edits or other.edits or one.call.layout.packed or other.call.layout.packed)
+        and (_is_one_step(one) == _is_one_step(other))
+        and not (is_half(one.output.dtype) and not _is_one_step(one))
     )
+
+
+def _is_one_step(call: RecordedCall) -> bool:
+    return call.call.layout.steps == 1
 
 
 def _stretch(calls: list[RecordedCall], layer: Layer) -> Stretch:
@@ -201,7 +237,17 @@ def _stretch(calls: list[RecordedCall], layer: Layer) -> Stretch:
         first.call.weights[layer.index][int(layer.reverse)],
         first.edits.get(layer.name, NO_EDITS),
         first.autocast,
+        _handed(calls, layer),
+        first.reached_of(layer) if len(calls) == 1 else (),
     )
+
+
+def _handed(calls: list[RecordedCall], layer: Layer) -> tuple[Tensor, ...]:
+    """The states beside the hidden one that single steps after the first were handed: they are the model's own."""
+    if len(calls) == 1 or not _is_one_step(calls[0]):
+        return ()
+    by_call = [call.initial_of(layer)[1:] for call in calls[1:]]
+    return tuple(torch.stack(states) for states in zip(*by_call, strict=True))
 
 
 def _module_in_single(module: nn.Module) -> nn.Module:
