@@ -59,6 +59,7 @@ class BeforeAndAfter:
 
     def __init__(self, twin: Twin, x: object, baseline: Run | None = None) -> None:
         self._twin, self.x = twin, owned(x, graph=True)
+        self._moves_itself = False
         self._begin(baseline)
 
     def _begin(self, baseline: Run | None = None) -> None:
@@ -76,8 +77,29 @@ class BeforeAndAfter:
         return self._baseline
 
     def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> tuple[Run, Run]:
-        """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients."""
+        """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients.
+
+        Where another thread trains the model meanwhile, both are runs of its weights at one moment.
+        """
         state = self._twin.state
+        try:
+            both = self._both(edits, loss, state)
+        except RuntimeError:
+            # Autograd refuses weights that were written to between forward and backward.
+            if self._twin.is_at(state):
+                raise
+            both = None
+        if both is not None and (self._moves_itself or self._twin.is_at(state)):
+            return both
+        apart = BeforeAndAfter(self._twin.still(), self.x)
+        state = apart._twin.state
+        both = apart._both(edits, loss, state)
+        self._moves_itself = not apart._twin.is_at(state)
+        return both
+
+    def _both(
+        self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None, state: ModelState
+    ) -> tuple[Run, Run]:
         if (state, _modes()) != self._state:
             self._begin()
         editor, after = self._edited(edits, loss, state)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -30,6 +34,53 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
                 if id(tensor) not in memo:
                     memo[id(tensor)] = tensor.detach().clone()
         return without_hooks(copy.deepcopy(module, memo))
+
+
+def copy_of(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A deep copy, or a shallow one of what cannot be copied deep; raises the deep one's error where neither can."""
+    try:
+        return copied_module(module, parameter_for)
+    except Exception:  # a person's class may raise anything when copied
+        with contextlib.suppress(Exception):
+            return shallow_copy(module, parameter_for)
+        raise
+
+
+def shallow_copy(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy with tensors of its own that shares what else its modules hold.
+
+    For modules with a lock, a generator or an open file among their attributes, which ``deepcopy`` refuses.
+    """
+    copies = {id(part): type(part).__new__(type(part)) for part in modules_of(module)}
+    own = _Own(copies, parameter_for)
+    with torch.inference_mode(mode=False), torch.no_grad():
+        for part in modules_of(module):
+            vars(copies[id(part)]).update({name: own(value) for name, value in vars(part).items()})
+    return without_hooks(copies[id(module)])
+
+
+class _Own:
+    """Tensors cloned, parameters and modules exchanged for a copy's, in plain containers too; the rest as it is."""
+
+    def __init__(self, modules: Mapping[int, nn.Module], parameter_for: Callable[[Tensor], Tensor]) -> None:
+        self._modules, self._parameter_for = modules, parameter_for
+
+    def __call__(self, value: Any) -> Any:  # noqa: PLR0911 - a case for each kind of value
+        if isinstance(value, nn.Module):
+            return self._modules.get(id(value), value)
+        if isinstance(value, nn.Parameter):
+            return nn.Parameter(self._parameter_for(value), requires_grad=False)
+        if isinstance(value, Tensor):
+            return value.detach().clone()
+        if type(value) in (dict, OrderedDict):
+            return type(value)((name, self(part)) for name, part in value.items())
+        if type(value) in (list, tuple):
+            return type(value)(map(self, value))
+        if isinstance(value, MethodType) and id(value.__self__) in self._modules:
+            return MethodType(value.__func__, self._modules[id(value.__self__)])
+        if type(value) is partial:
+            return partial(self(value.func), *self(value.args), **self(value.keywords))
+        return value
 
 
 def _tensors_in(value: Any) -> Iterator[Tensor]:

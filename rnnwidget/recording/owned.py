@@ -7,12 +7,13 @@ from collections.abc import MutableMapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 
-def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case for each kind of container
+def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: C901, PLR0911 - a case for each kind of container
     """The same structure with tensors cloned; with ``graph`` gradients reach the tensors that were given.
 
     Examples
@@ -40,7 +41,13 @@ def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case 
         for key, part in value.items():
             copied[key] = owned(part, graph=graph)
         return copied
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if is_dataclass(value) and not isinstance(value, type):
         parts = {part.name: owned(getattr(value, part.name), graph=graph) for part in fields(value) if part.init}
         return replace(value, **parts)
+    if any(isinstance(part, (Tensor, np.ndarray)) for part in getattr(value, "__dict__", {}).values()):
+        copied = copy.copy(value)
+        vars(copied).update({name: owned(part, graph=graph) for name, part in vars(value).items()})
+        return copied
     return value

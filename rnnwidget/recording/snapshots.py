@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.copies import copied_module, same_settings
+from rnnwidget.recording.copies import copy_of, same_settings
 from rnnwidget.recording.recurrent_call import Weights
 from rnnwidget.recording.same_values import same_values
 
@@ -48,7 +48,7 @@ def _cloned(weights: StackWeights) -> StackWeights:
         if isinstance(side, LayerWeights):
             return side.map(Tensor.clone)
         try:
-            copied = copied_module(side, lambda tensor: tensor.detach().clone())
+            copied = copy_of(side, lambda tensor: tensor.detach().clone())
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
             return side  # replay_error tells when it has changed since
         for part in copied.modules():

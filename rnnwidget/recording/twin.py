@@ -6,19 +6,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from rnnwidget.recording.clients import Client, Editor
-from rnnwidget.recording.copies import copied_module, modules_of, same_settings
+from rnnwidget.recording.clients import Client, Editor, recomputing
+from rnnwidget.recording.copies import copy_of, modules_of, same_settings
 from rnnwidget.recording.interception import attached
+from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
 
-SAMPLED = 2**20
+SAMPLED, ROW = 2**20, 2**12
+NOTHING = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,14 @@ def call_model(model: nn.Module, x: object) -> object:
 class ModelState(NamedTuple):
     """Where a model's parameters lie, how often each of its tensors has been written to, and what is in training mode.
 
-    ``others`` tells the contents of what recordings do not compare.
+    ``hooks`` are those of a person's own by their numbers; ``others`` tells the contents of what recordings do not
+    compare.
     """
 
     addresses: tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]
     versions: tuple[int | None, ...]
     training: tuple[bool, ...]
+    hooks: tuple[int, ...] = ()
     others: tuple[str, ...] = ()
 
 
@@ -82,21 +87,31 @@ class Twin:
         """The part of :attr:`state` that PyTorch keeps count of: quick, and the same on any number of threads."""
         return _looked_at(self._original)
 
+    def is_at(self, state: ModelState) -> bool:
+        """Whether PyTorch has counted no change since a :attr:`state`."""
+        return _looked_at(self._original)[:4] == state[:4]
+
     @property
     def recurrent_contents(self) -> object:
         """Differs once values of recurrent modules have moved, however that was done."""
         return _contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
 
     def _make(self) -> None:
-        self._addresses = _looked_at(self._original).addresses
+        looked_at = _looked_at(self._original)
+        self._copied = looked_at.addresses, looked_at.hooks
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
-            self.model = copied_module(self._original, Tensor.detach)
+            self.model = copy_of(self._original, Tensor.detach)
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
         self.modules: tuple[RecurrentModule, ...] = recurrent_modules(self.model)
+        self._guarded = False
+
+    def still(self) -> Twin:
+        """A twin of a copy whose parameters are clones: whoever trains the original does not move it."""
+        return Twin(copy_of(self._original, lambda tensor: tensor.detach().clone()))
 
     def run(
         self,
@@ -120,19 +135,35 @@ class Twin:
                 with attached(self.modules, client), PrivateRandomness(seed):
                     if loss is None:
                         return call_model(self.model, x), recording
-                    with torch.inference_mode(mode=False), torch.enable_grad():
+                    with torch.inference_mode(mode=False), torch.enable_grad(), _at_work():
                         output = call_model(self.model, x)
                         _differentiate(loss(output), recording)
                         return output, recording
             finally:
                 recording.close()
+                if editor is not None and self.model is not self._original and torch.is_grad_enabled():
+                    self._guard_against_backwards()
 
-    def output(self, x: object, *, editor: Editor | None = None, seed: int = 0) -> object:
-        """The output alone of a run like :meth:`run`, which nobody looks into."""
+    def _guard_against_backwards(self) -> None:
+        """The graph of an edited run outlives the edits: what it has to run again would be run without them."""
+        if not self._guarded:
+            self._guarded = True
+            for each in self.modules:
+                each.module.register_forward_pre_hook(_refuse_to_run_again)
+
+    def output(
+        self,
+        x: object,
+        *,
+        editor: Editor | None = None,
+        seed: int = 0,
+        within: AbstractContextManager[object] = NOTHING,
+    ) -> object:
+        """The output alone of a run like :meth:`run`, that nobody looks into; ``within`` is around the model's call."""
         with self._lock, self._buffers_kept():
             self._follow(None)
             client = Client(threading.get_ident(), editor=editor)
-            with attached(self.modules, client), PrivateRandomness(seed):
+            with attached(self.modules, client), PrivateRandomness(seed), within:
                 return call_model(self.model, x)
 
     def _buffers_kept(self) -> AbstractContextManager[None]:
@@ -156,7 +187,7 @@ class Twin:
         if self.model is self._original:
             return
         state = state or _looked_at(self._original)
-        if state.addresses != self._addresses or not same_settings(self._original, self.model):
+        if (state.addresses, state.hooks) != self._copied or not same_settings(self._original, self.model):
             self._make()
         parts = modules_of(self.model)
         for module, training in zip(parts, state.training, strict=True):
@@ -165,6 +196,28 @@ class Twin:
             with torch.no_grad():
                 for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
                     ours.copy_(theirs)
+
+
+_work = threading.local()
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """In a run of ours a backward is ours too."""
+    before = getattr(_work, "under_way", False)
+    _work.under_way = True
+    try:
+        yield
+    finally:
+        _work.under_way = before
+
+
+def _refuse_to_run_again(module: nn.Module, arguments: object) -> None:
+    if recomputing() and not getattr(_work, "under_way", False):
+        raise RuntimeError(
+            f"activation checkpointing runs {type(module).__name__} again in this backward, where the edits are no "
+            "longer in force: call the model and its backward inside one `with rnnwidget.edited(model, …):`"
+        )
 
 
 def _differentiate(loss: Tensor, recording: Recording) -> None:
@@ -176,14 +229,30 @@ def _differentiate(loss: Tensor, recording: Recording) -> None:
 
 
 def _contents(tensors: Iterable[Tensor]) -> tuple[str, ...]:
-    """Two sums for each tensor, over a sample where it is large; as text, so that NaN equals NaN."""
+    """A weighted sum for each tensor, over a sample where it is large; as text, so that NaN equals NaN.
+
+    Each place has a weight of its own: what is only put into another order tells as well.
+    """
     found = []
     with torch.no_grad():
         for tensor in tensors:
             values = tensor.detach().reshape(-1)[:: 1 + tensor.numel() // SAMPLED]
-            values = values if values.is_floating_point() else values.double()
-            found.append(f"{float(values.sum())!r} {float(torch.linalg.vector_norm(values))!r}")
+            values = values if values.dtype in (torch.float32, torch.float64) else values.double()
+            rows, rest = divmod(values.numel(), ROW)
+            across, down = _weights(values.device, values.dtype)
+            total = values[rows * ROW :] @ across[:rest]
+            if rows:
+                total = total + (values[: rows * ROW].view(rows, ROW) @ across) @ down[:rows]
+            found.append(repr(float(total)))
     return tuple(found)
+
+
+@cache
+def _weights(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The weights of the places in a row, and of the rows."""
+    generator = torch.Generator().manual_seed(0)
+    across, down = (torch.randn(n, generator=generator, device="cpu") for n in (ROW, SAMPLED // ROW + 1))
+    return across.to(device, dtype), down.to(device, dtype)
 
 
 def _looked_at(model: nn.Module) -> ModelState:
@@ -198,7 +267,15 @@ def _looked_at(model: nn.Module) -> ModelState:
                 versions.append(None if parameter.is_inference() else parameter._version)
         buffers = [buffer for buffer in part._buffers.values() if buffer is not None]
         versions += [None if buffer.is_inference() else buffer._version for buffer in buffers]
-    return ModelState(tuple(addresses), tuple(versions), tuple([part.training for part in parts]))
+    hooks = [
+        number
+        for part in parts
+        for of_part in (part._forward_pre_hooks, part._forward_hooks)
+        if of_part
+        for number, hook in of_part.items()
+        if not isinstance(hook, ModelHook)
+    ]
+    return ModelState(tuple(addresses), tuple(versions), tuple([part.training for part in parts]), tuple(hooks))
 
 
 def _tensors_of(model: nn.Module) -> list[Tensor]:

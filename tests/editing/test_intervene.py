@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
 from tests.cases import Case, assert_close, assert_same_bits
+from tests.widgets.models import Numbered
 
 
 class Answer(nn.Module):
@@ -215,11 +216,22 @@ def test_a_training_loop_on_another_thread_is_not_disturbed() -> None:
     assert train(disturbed=True) == train(disturbed=False)
 
 
-def test_a_model_that_cannot_be_copied_is_run_itself() -> None:
+def test_what_deepcopy_refuses_is_copied_all_the_same() -> None:
     model = answer()
     model.guard = threading.Lock()
     runner = rw.Intervention(model, X)
-    assert "lock" in runner.twin.why_not_copied
+    assert runner.twin.why_not_copied == ""
+    assert runner.twin.model is not model
+    assert runner.twin.model.guard is model.guard
+    assert_same_bits(runner.baseline, model(X))
+    assert_same_bits(runner.run([rw.clamp("f", 1.0)]).output, rw.intervene(answer(), X, [rw.clamp("f", 1.0)]).output)
+
+
+def test_a_model_that_cannot_be_copied_is_run_itself() -> None:
+    model = answer()
+    model.part = Numbered(1)
+    runner = rw.Intervention(model, X)
+    assert "__new__" in runner.twin.why_not_copied
     assert_same_bits(runner.baseline, model(X))
     assert_same_bits(runner.run([rw.clamp("f", 1.0)]).output, rw.intervene(answer(), X, [rw.clamp("f", 1.0)]).output)
     assert not model.rnn._forward_hooks

@@ -1,15 +1,20 @@
 """Copies and files made of a model while it is recorded carry nothing of ours that acts."""
 
 import copy
+import functools
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import rnnwidget as rw
+from rnnwidget.cells import registry
+from rnnwidget.recording.copies import shallow_copy
 from tests.cases import assert_same_bits
 
 
@@ -92,3 +97,45 @@ def test_the_state_dict_is_the_plain_one() -> None:
     plain = model.state_dict()
     with rw.record(model):
         assert list(model.state_dict()) == list(plain)
+
+
+class Guarded(nn.Module):
+    """Holds what ``deepcopy`` refuses, and its parts under second names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input2h, self.h2h = nn.Linear(3, 4), nn.Linear(4, 4)
+        self.lock, self.parts, self.scaled = threading.Lock(), [self.h2h], functools.partial(self.scale, by=2.0)
+        self.log = {"states": [torch.zeros(1)]}
+
+    def scale(self, x: Tensor, by: float) -> Tensor:
+        return by * self.input2h(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h, output = x.new_zeros(x.size(1), 4), []
+        for x_t in x:
+            h = torch.tanh(self.scaled(x_t) + self.parts[0](h))
+            output.append(h)
+        return torch.stack(output), h
+
+
+def test_what_deepcopy_refuses_is_recorded_with_the_weights_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_families", dict(registry._families))
+    monkeypatch.setattr(registry, "_registrations", dict(registry._registrations))
+    rw.register(Guarded, gates={"hidden": "tanh"})(
+        lambda module, x, h, at: at.gate("hidden", module.scaled(x) + module.parts[0](h))
+    )
+    model = Guarded()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    with rw.record(model) as recording:
+        output, _ = model(X)
+        output.square().sum().backward()
+    optimiser.step()
+    assert recording["cell"].replay_error < 1e-6
+    copied = shallow_copy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert copied(X)[0].abs().min() > 0
+    assert copied.lock is model.lock
+    assert copied.log["states"][0] is not model.log["states"][0]

@@ -52,6 +52,17 @@ class Interrupted(nn.Module):
         return self.lstm(x)[0]
 
 
+class Numbered(nn.Module):
+    """Cannot be copied, deep or shallow: it is not made without a number."""
+
+    def __new__(cls, number: int) -> "Numbered":  # noqa: ARG004, PYI034
+        return super().__new__(cls)
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def classifier_and_batch() -> tuple[Classifier, tuple[Tensor, Tensor], list[list[str]]]:
     torch.manual_seed(0)
     model = Classifier()

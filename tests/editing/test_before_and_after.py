@@ -1,0 +1,126 @@
+"""Before and after belong together: of one state of the weights, one input, one set of hooks."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import rnnwidget as rw
+from tests.cases import assert_same_bits
+from tests.editing.test_intervene import EDIT, X, answer
+
+
+def test_before_and_after_are_of_one_state_of_the_weights() -> None:
+    """Where a training loop steps them between the two, or within a run."""
+
+    class Stepped(nn.Module):
+        trained: ClassVar[list[nn.Module]] = []
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(3, 4, dtype=torch.float64), nn.Linear(4, 2, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden, _ = self.rnn(x)
+            if self.trained:
+                with torch.no_grad():
+                    for parameter in self.trained.pop().parameters():
+                        parameter.add_(0.1)
+            return self.head(hidden)
+
+    model = Stepped()
+    with torch.no_grad():
+        runner = rw.Intervention(model, X)
+        for edit in (rw.nudge("c", 0.0), rw.nudge("c", 0.0, steps=[1])):
+            Stepped.trained.append(model)
+            result = runner.run([edit])
+            assert not Stepped.trained
+            assert_same_bits(result.output, result.baseline)
+            assert_same_bits(runner.baseline, model(X))
+
+
+def test_a_loss_beside_a_training_loop_is_tried_again() -> None:
+    model, moves = answer(), [1]
+
+    def loss(output: Tensor) -> Tensor:
+        if moves.pop():
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.1)
+        return output.square().sum()
+
+    moves[:0] = [0, 0]
+    result = rw.Intervention(model, X).run([EDIT], loss=loss)
+    assert result.recording.gradient_flow()["rnn.l0"].hidden.isfinite().all()
+    moves[:] = [0]
+    with pytest.raises(RuntimeError, match="our own"):
+        rw.Intervention(model, X).run([EDIT], loss=lambda output: raising("our own"))
+
+
+def raising(message: str) -> Tensor:
+    raise RuntimeError(message)
+
+
+@pytest.mark.parametrize("edit", [rw.clamp("f", 0.0), rw.scale("f", 0.5), rw.nudge("c", 3.0, steps=[2])])
+def test_what_a_backward_would_run_again_without_the_edits_is_refused(edit: rw.Edit) -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.LSTM(3, 4, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(lambda given: self.rnn(given)[0], x, use_reentrant=False)
+
+    model, x = Checkpointed(), X.clone().requires_grad_()
+    output = rw.intervene(model, x, [edit]).output
+    with pytest.raises(RuntimeError, match=r"activation checkpointing runs LSTM again .* rnnwidget.edited"):
+        output.sum().backward()
+    flow = rw.Intervention(model, X).run([edit], loss=lambda output: output.sum()).recording.gradient_flow()
+    plain = rw.intervene(model.rnn, X, [edit]).recording
+    assert flow["rnn.l0"].hidden.shape == plain["l0"].hidden.shape
+    model(x).sum().backward()
+    assert not model.rnn._forward_pre_hooks
+
+
+@pytest.mark.parametrize("kept", [lambda x: x.numpy(), lambda x: SimpleNamespace(x=x, name="stimulus")])
+def test_an_input_of_any_kind_is_kept_as_it_was(kept: Callable[[Tensor], object]) -> None:
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, dtype=torch.float64)
+
+        def forward(self, given: object) -> Tensor:
+            return self.rnn(given.x if isinstance(given, SimpleNamespace) else torch.from_numpy(given))[0]
+
+    model, x = Reader(), X.clone()
+    given = kept(x)
+    runner = rw.Intervention(model, given)
+    x.zero_()
+    result = runner.run([rw.shift("z", 0.0)])
+    assert_same_bits(result.output, result.baseline)
+    assert_same_bits(result.baseline, model.rnn(X)[0])
+
+
+@pytest.mark.parametrize("kind", ["order", "hook"])
+def test_the_unedited_run_is_made_again_where_only_the_order_or_a_hook_is_new(kind: str) -> None:
+    model = nn.Sequential(Last(), nn.Linear(4, 4, dtype=torch.float64))
+    runner = rw.Intervention(model, X)
+    if kind == "order":
+        model[1].weight.data.copy_(model[1].weight.data.flip(0))
+    else:
+        model[1].register_forward_hook(lambda module, given, output: 2 * output)
+    assert_same_bits(runner.baseline, model(X))
+    assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
+
+
+class Last(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0][-1]
