@@ -93,7 +93,9 @@ def sweep(
     >>> curve.values, curve.answers.shape, bool(curve.answers[1] == curve.baseline)
     ((-2.0, 0.0, 2.0), torch.Size([3]), True)
     """
-    chosen = tuple(values.tolist() if isinstance(values, Tensor) else values)
+    if isinstance(values, Tensor):
+        values = values.unbind() if values.dim() > 1 else values.tolist()
+    chosen = tuple(values)
     if not chosen:
         raise ValueError("values is empty: a sweep needs a value to try")
     modules = recurrent_modules(model)
@@ -174,7 +176,7 @@ def _as_tensor(value: object) -> Tensor:
     if isinstance(value, Tensor):
         return value
     try:
-        return torch.as_tensor(value, dtype=torch.float64)
+        return torch.as_tensor(value, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise TypeError(f"an answer is a number, a tensor or a dict of them, got {kind}: {value!r:.80}") from None

@@ -15,6 +15,7 @@ from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.replicas import NotReplicable, replica, replicated
 from rnnwidget.editing.side_by_side import SideBySide
+from rnnwidget.editing.values_read import ValuesRead
 from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.module_outputs import first_tensor
 from rnnwidget.recording.twin import Twin
@@ -47,7 +48,8 @@ class Variants(Generic[AnswerT]):
         ------
         NotReplicable
             The model refuses such a batch, or gives something else in it: the unedited copy is compared with the run
-            without edits, the variant that is furthest from it and the one in the middle with runs of their own.
+            without edits, the variant that is furthest from it and the one in the middle with runs of their own. Or
+            what it computes decides what it does next, which differs from variant to variant.
         """
         editor = SideBySide(variants)
         batch, single = len(self.called.lengths), self._wanted(self.output)
@@ -61,12 +63,12 @@ class Variants(Generic[AnswerT]):
             outputs = [replica(output, single, editor.copies, place) for place in range(editor.copies)]
             if not agree(outputs[0], single):
                 raise NotReplicable
-            furthest = _furthest(outputs)
+            read = ValuesRead()
             alone = {
-                place: self._wanted(self.twin.output(self.x, editor=EditList(variants[place])))
-                for place in {furthest, len(variants) // 2}
+                place: self._wanted(self.twin.output(self.x, editor=EditList(variants[place]), within=read))
+                for place in {_furthest(outputs), len(variants) // 2}
             }
-        if not all(agree(outputs[1 + place], own) for place, own in alone.items()):
+        if read.any or not all(agree(outputs[1 + place], own) for place, own in alone.items()):
             raise NotReplicable
         before, *after = [self.answer(each) for each in outputs]
         if not all(agree(after[place], self.answer(own)) for place, own in alone.items()):

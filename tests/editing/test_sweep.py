@@ -309,3 +309,63 @@ def test_a_quick_sweep_shows_no_bar_and_a_slow_one_does(
     for progress in (None, False):
         assert list(watched(range(3), total=3, progress=progress)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+class Stopping(nn.Module):
+    """Generates until every sequence has said the last word; ``lengths`` may be read all the same."""
+
+    def __init__(self, *, by_value: bool) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(3, 8, dtype=torch.float64), nn.Linear(8, 3, dtype=torch.float64)
+        self.by_value = by_value
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        state, said = None, []
+        for _ in range(int(lengths.max())):
+            state = self.cell(x, state)
+            x = self.head(state)
+            said.append(x)
+            if self.by_value and bool((x.argmax(-1) == 0).all()):
+                break
+        return torch.stack(said).sum(0)
+
+
+@pytest.mark.parametrize("by_value", [True, False])
+def test_a_model_that_decides_by_what_it_computes_is_run_one_by_one(by_value: bool, one_by_one: list[object]) -> None:
+    torch.manual_seed(0)
+    model, lengths, values = Stopping(by_value=by_value), torch.tensor([9, 4]), [-4.0, -2.0, -0.5, 0.5, 2.0, 4.0]
+    x = torch.randn(2, 3, dtype=torch.float64)
+    curve = rw.sweep(model, (x, lengths), edit_of=lambda v: rw.shift("z", v), values=values, answer=lambda y: y[0, 0])
+    assert bool(one_by_one) is by_value
+    expected = [rw.intervene(model, (x, lengths), [rw.shift("z", value)]).output[0, 0] for value in values]
+    assert_close(curve.answers, torch.stack(expected).detach(), 1e-10)
+
+
+def test_a_model_of_small_numbers_that_mixes_sequences_is_run_one_by_one(one_by_one: list[object]) -> None:
+    model = Mixed("batch norm").train()
+    x = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def small(output: Tensor) -> Tensor:
+        return 1e-6 * output
+
+    curve = rw.sweep(Scaled(model), x, edit_of=forget, values=[0.2, 0.5, 0.9], answer=lambda y: y.flatten()[0])
+    assert one_by_one
+    exact = [small(rw.intervene(model, x, [forget(value)]).output).flatten()[0] for value in curve.values]
+    assert_close(1e6 * curve.answers, 1e6 * torch.stack(exact).detach(), 1e-4)
+
+
+class Scaled(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1e-6 * self.model(x)
+
+
+def test_the_rows_of_a_tensor_are_values_too() -> None:
+    model, x, directions = nn.LSTM(3, 4), torch.randn(5, 1, 3), torch.randn(3, 4)
+    curve = rw.sweep(model, x, edit_of=lambda row: rw.nudge("hidden", row), values=directions)
+    assert len(curve.values) == 3
+    for row, found in curve:
+        assert_close(found, rw.intervene(model, x, [rw.nudge("hidden", row)]).output[0].detach(), 1e-5)
