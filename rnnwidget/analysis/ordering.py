@@ -24,7 +24,7 @@ def clustered_order(activity: Float[Tensor, "sample unit"]) -> Int[Tensor, " uni
     finite = activity[torch.isfinite(activity).all(dim=1)].double().cpu()
     units = activity.size(1)
     if finite.size(0) < 2:
-        return torch.arange(units)
+        return torch.arange(units, device="cpu")
     centred = finite - finite.mean(dim=0)
     spread = centred.norm(dim=0)
     varies = spread > 1e-9 * spread.max().clamp(min=1e-12)
@@ -39,4 +39,4 @@ def clustered_order(activity: Float[Tensor, "sample unit"]) -> Int[Tensor, " uni
     fiedler = torch.linalg.eigh(laplacian).eigenvectors[:, 1].round(decimals=9)
     half = alive.numel() // 2
     ways = [alive[torch.argsort(sign * fiedler, stable=True)].tolist() for sign in (1, -1)]
-    return torch.cat([torch.tensor(min(ways, key=lambda order: (sum(order[:half]), order))), still])
+    return torch.cat([torch.tensor(min(ways, key=lambda order: (sum(order[:half]), order)), device="cpu"), still])

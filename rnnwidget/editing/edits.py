@@ -50,7 +50,7 @@ def clamp(
     """
     edit = made("clamp", site, value, layer, units, steps, batch)
     low, high = _BOUNDS.get(edit.site, (-math.inf, math.inf))
-    values = edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value)
+    values = edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value, device="cpu")
     if edit.site in _BOUNDS and not bool(((values >= low) & (values <= high)).all()):
         found = (
             f"values from {float(values.min()):g} to {float(values.max()):g}" if values.numel() > 1 else f"{value!r}"

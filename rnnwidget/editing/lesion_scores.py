@@ -111,8 +111,8 @@ def lesion_scores(
         values = activity.double().mean(0).to(activity) if to == "mean" else torch.zeros_like(activity[0])
         lesions = UnitLesions(twin, x, whole, calls[0], answer)
         answers, effects = lesions.all(tried, values[tried.to(values.device)], progress)
-    place_of = torch.zeros(activity.size(1), dtype=torch.int64)
-    place_of[tried] = torch.arange(len(tried))
+    place_of = torch.zeros(activity.size(1), dtype=torch.int64, device="cpu")
+    place_of[tried] = torch.arange(len(tried), device="cpu")
     return LesionScores(
         layer=layer,
         to=to,
@@ -170,7 +170,7 @@ def _asked(units: Indices, width: int, layer: str) -> Int[Tensor, " unit"]:
         raise IndexError(f"units {outside} do not exist; {layer!r} has units 0 to {width - 1}")
     if not found:
         raise ValueError(f"units={units!r} names no unit; {layer!r} has units 0 to {width - 1}, None means all")
-    return torch.tensor(found, dtype=torch.int64)
+    return torch.tensor(found, dtype=torch.int64, device="cpu")
 
 
 def _count(controls: int, width: int, layer: str) -> int:

@@ -128,12 +128,12 @@ class PackedReading(Reading):
     def padded(self, inputs: Tensor, leg: Leg) -> tuple[Tensor, Tensor | None]:
         sizes = self._sizes_of(leg)
         padded, lengths = pad_packed_sequence(PackedSequence(inputs, sizes))
-        live = torch.arange(len(sizes)).unsqueeze(1) < lengths
+        live = torch.arange(len(sizes), device="cpu").unsqueeze(1) < lengths
         return padded, live.unsqueeze(-1).to(inputs.device)
 
     def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
         sizes = self._sizes_of(leg)
-        lengths = (sizes.unsqueeze(1) > torch.arange(int(sizes[0]))).sum(0)
+        lengths = (sizes.unsqueeze(1) > torch.arange(int(sizes[0]), device="cpu")).sum(0)
         return pack_padded_sequence(hidden, lengths).data
 
     def _layout_of(self, leg: Leg) -> SequenceLayout:

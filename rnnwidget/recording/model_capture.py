@@ -21,7 +21,7 @@ from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
 
-SHARE = 9
+SHARE, AT_ONCE = 9, 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class ModelCapture:
     """Tells ``receive`` of calls of ``model``, and ``refuse`` of what cannot be captured.
 
     A training loop must not be held up: there are at most one call in ``pause`` seconds and one in :data:`SHARE` times
-    what receiving the last one took, and only while ``wanted``. Nothing that goes wrong here may reach the user's call.
+    what receiving the last one took, in the long run: :data:`AT_ONCE` that follow each other are received, as two calls
+    in a cell, unless that takes long. And only while ``wanted``. Nothing that goes wrong here may reach the user's call.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class ModelCapture:
         self._receive, self._refuse = weakref.WeakMethod(receive), weakref.WeakMethod(refuse)
         self._wanted = weakref.WeakMethod(wanted)
         self._pause = pause
-        self._resumes = -float("inf")
+        self.resume()
         self._client = _CaptureClient(None, recorder=self, current=self._current)
         attach(modules, self._client)
         self._model = weakref.ref(model)
@@ -89,6 +90,10 @@ class ModelCapture:
                 ]
             )
         watched.captures = (*watched.captures, self)
+
+    def resume(self) -> None:
+        """The next call is wanted, however long the last one took."""
+        self._resumes, self._left = -float("inf"), AT_ONCE
 
     keeps_gradients = False
 
@@ -114,7 +119,11 @@ class ModelCapture:
     def model_begins(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model's call begins."""
         wanted = self._wanted()
-        if time.monotonic() < self._resumes or wanted is None or not wanted():
+        if wanted is None or not wanted():
+            return
+        if time.monotonic() >= self._resumes:
+            self._left = AT_ONCE
+        if self._left == 0:
             return
         self._current.refusal = None
         try:
@@ -140,7 +149,9 @@ class ModelCapture:
         if refusal is not None and refuse is not None:
             refuse(refusal)
         now = time.monotonic()
-        self._resumes = now + max(self._pause, SHARE * (now - started))
+        took = now - started
+        self._left = self._left - 1 if took <= self._pause else 0
+        self._resumes = max(now, self._resumes) + max(self._pause, SHARE * took)
 
     def close(self) -> None:
         """Stop seeing calls; the hooks go with a model's last capture."""

@@ -30,8 +30,8 @@ class SequenceLayout(NamedTuple):
     def lengths(self, device: torch.device | None = None) -> Int[Tensor, " batch"]:
         """The number of steps of each sequence, in the user's order."""
         if self.batch_sizes is None:
-            return torch.full((self.batch,), self.steps, dtype=torch.int64, device=device)
-        counts = (self.batch_sizes.unsqueeze(1) > torch.arange(self.batch)).sum(0).to(device)
+            return torch.full((self.batch,), self.steps, dtype=torch.int64, device=device or "cpu")
+        counts = _counts(self.batch_sizes, self.batch).to(device)
         return counts if self.unsorted_indices is None else counts[self.unsorted_indices.to(device)]
 
     def live(self, device: torch.device) -> Bool[Tensor, "time batch 1"]:
@@ -50,8 +50,7 @@ class SequenceLayout(NamedTuple):
         """The inverse of :meth:`to_time_first`."""
         if self.batch_sizes is not None:
             ordered = self.to_call_order(tensor, dim=1)
-            lengths = (self.batch_sizes.unsqueeze(1) > torch.arange(self.batch)).sum(0)
-            return pack_padded_sequence(ordered, lengths).data
+            return pack_padded_sequence(ordered, _counts(self.batch_sizes, self.batch)).data
         return tensor.transpose(0, 1) if self.batch_first else tensor
 
     def to_user_order(self, tensor: Shaped[Tensor, "..."], dim: int) -> Shaped[Tensor, "..."]:
@@ -76,3 +75,8 @@ class SequenceLayout(NamedTuple):
         lengths = self.lengths(device)
         source = torch.where(steps < lengths, lengths - 1 - steps, steps)
         return (source * self.batch + torch.arange(self.batch, device=device)).flatten()
+
+
+def _counts(batch_sizes: Int[Tensor, " steps"], batch: int) -> Int[Tensor, " batch"]:
+    """The number of steps of each sequence, in the packed order."""
+    return (batch_sizes.unsqueeze(1) > torch.arange(batch, device=batch_sizes.device)).sum(0)

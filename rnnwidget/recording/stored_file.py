@@ -58,7 +58,7 @@ class StoredFile:
             raise RecordingFileError(f"tensor {name!r:.200} has sizes {shape!s:.80}, which no recording has")
         try:
             if start == stop:
-                return torch.empty(shape, dtype=dtype)
+                return torch.empty(shape, dtype=dtype, device="cpu")
             count = math.prod(shape)
             return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=self._begin + start).view(shape)
         except (RuntimeError, TypeError, ValueError) as error:

@@ -146,8 +146,8 @@ class AnswerLane:
         """Whether it came to an end."""
         kept = self._kept if self._kept is not None and self._kept[0] == question.before_of else None
         count = len(question.labels)
-        before = torch.full((count, question.steps_before), torch.nan) if kept is None else kept[1]
-        after = None if question.after is None else torch.full((count, question.steps), torch.nan)
+        before = torch.full((count, question.steps_before), torch.nan, device="cpu") if kept is None else kept[1]
+        after = None if question.after is None else torch.full((count, question.steps), torch.nan, device="cpu")
         told = time.monotonic()
         for line, values in ((before, question.before if kept is None else None), (after, question.after)):
             if line is None or values is None:

@@ -222,16 +222,16 @@ def wants_sequence(answer: Callable[..., object]) -> bool:
 def _own(answer: AnswerOf, output: object, sequence: int) -> Reading:
     given = answer(output, sequence) if wants_sequence(answer) else answer(output)
     if isinstance(given, ipywidgets.Widget):
-        return Reading((), torch.empty(0), "", None, widget=given)
+        return Reading((), torch.empty(0, device="cpu"), "", None, widget=given)
     if isinstance(given, Mapping):
-        numbers = torch.tensor([float(value) for value in given.values()], dtype=torch.float64)
+        numbers = torch.tensor([float(value) for value in given.values()], dtype=torch.float64, device="cpu")
         return Reading(tuple(map(str, given)), numbers, "answer", None)
     try:
         number = float(given)
     except (TypeError, ValueError):
         found = f"{given!r:.60} of type {type(given).__name__}"
         raise TypeError(f"answer must return a number, numbers by name, or a widget, got {found}") from None
-    return Reading(("answer",), torch.tensor([number], dtype=torch.float64), "answer", None)
+    return Reading(("answer",), torch.tensor([number], dtype=torch.float64, device="cpu"), "answer", None)
 
 
 def _whole(tensor: Tensor) -> Reading:

@@ -52,7 +52,7 @@ class BeforeCells:
         """The run before at the steps of the run after; None where nothing was changed."""
         if not picture.edited:
             return None
-        same = torch.tensor([picture.steps(layer.name, sequence)])
+        same = torch.tensor([picture.steps(layer.name, sequence)], device="cpu")
         if picture.same_steps is not None:
             same = torch.cat([same, picture.same_steps[sequence]])
         about = _About(picture.baseline_recording, layer.name, site, sequence, order, same)

@@ -143,11 +143,11 @@ def same_steps(before: Written, after: Written, old: Recording, new: Recording) 
     matched = []
     for sequence, (earlier, later) in enumerate(zip(*lengths, strict=True)):
         if earlier == later or before.words is None or after.words is None:
-            steps = torch.arange(later)
+            steps = torch.arange(later, device="cpu")
             matched.append(steps.masked_fill(steps >= earlier, -1))
         else:
             matched.append(matched_steps(before.words[sequence], after.words[sequence]))
-    straight = all(bool((own == torch.arange(own.numel())).all()) for own in matched)
+    straight = all(bool((own == torch.arange(own.numel(), device="cpu")).all()) for own in matched)
     return None if straight and lengths[0] == lengths[1] else tuple(matched)
 
 
@@ -159,10 +159,10 @@ def matched_steps(before: Sequence[str], after: Sequence[str]) -> Tensor:
     >>> matched_steps(["not", "bad"], ["not", "at", "all", "bad"]).tolist()
     [0, -1, -1, 1]
     """
-    places = torch.full((len(after),), -1)
+    places = torch.full((len(after),), -1, device="cpu")
     for kind, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         shared = min(j - i, m - k) if kind in ("equal", "replace") else 0
-        places[k : k + shared] = torch.arange(i, i + shared)
+        places[k : k + shared] = torch.arange(i, i + shared, device="cpu")
     return places
 
 
@@ -170,7 +170,7 @@ def words_moved(before: Written, after: Written) -> bool:
     """Whether words that were kept stand at other steps than before."""
     pairs = zip(before.given or (), after.given or (), strict=False)
     matched = [matched_steps(old, new) for old, new in pairs if old != new]
-    return any([bool(((own >= 0) & (own != torch.arange(own.numel()))).any()) for own in matched])
+    return any([bool(((own >= 0) & (own != torch.arange(own.numel(), device="cpu"))).any()) for own in matched])
 
 
 def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:

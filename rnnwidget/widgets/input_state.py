@@ -11,7 +11,7 @@ from rnnwidget.widgets.frame import channel_names
 from rnnwidget.widgets.input_edits import InputEdits, Written, plain
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.probe import Probe
-from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, told_of_pulse, with_pulse
+from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read, told_of_pulse, with_pulse
 from rnnwidget.widgets.view_state import ViewState
 from rnnwidget.widgets.wire import Frame
 from rnnwidget.widgets.writing_frame import writing_frame
@@ -70,9 +70,18 @@ class InputState(ViewState):
         self._write(self._writing.with_words(own, list(words), padded=False))
 
     def move_pulse(
-        self, channel: int, start: int, stop: int, by: int = 0, times: float = 1.0, sequence: int | None = None
+        self,
+        channel: int,
+        start: int,
+        stop: int,
+        by: int = 0,
+        times: float = 1.0,
+        sequence: int | None = None,
+        layer: str | None = None,
     ) -> None:
         """Move the steps [start, stop) of a stimulus channel ``by`` steps and scale them, over what is beside them.
+
+        The channel is one that ``layer`` reads, by default the one on show.
 
         Raises
         ------
@@ -85,7 +94,7 @@ class InputState(ViewState):
         """
         wish = {"channel": channel, "start": start, "stop": stop, "move": by, "gain": times}
         own = self.sequence if sequence is None else sequence
-        self._write(self._with_pulse(self._writing.current, own, wish))
+        self._write(self._with_pulse(self._writing.current, own, wish, layer))
 
     def _write(self, written: Written) -> None:
         with self._lock:
@@ -119,16 +128,22 @@ class InputState(ViewState):
         still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
         return base if still else self._with_pulse(base, sequence, wish)
 
-    def _with_pulse(self, base: Written, sequence: int, wish: Mapping[str, Any]) -> Written:
+    def _with_pulse(self, base: Written, sequence: int, wish: Mapping[str, Any], layer: str | None = None) -> Written:
         picture, move, gain = self._picture, int(wish["move"]), float(wish["gain"])
         channel, start, stop = int(wish["channel"]), int(wish["start"]), int(wish["stop"])
         if picture is None:
             raise RuntimeError(NO_INPUT)
         if not 0 <= sequence < picture.batch:
             raise IndexError(f"there is no sequence {sequence}: the input holds {picture.batch}, numbered from 0")
-        first = next(module.layers[0].name for module in self._modules if self._layers[self.layer] in module.layers)
+        layer = self.layer if layer is None else layer
+        if layer not in picture.recording:
+            raise KeyError(f"no layer {layer!r}; the input reaches {', '.join(picture.recording.layers)}")
+        first = next(module.layers[0].name for module in self._modules if self._layers[layer] in module.layers)
         read = picture.recording[first].inputs[: picture.steps(first, sequence), sequence]
-        place = stimulus_place(self._writing.current.inputs, read, sequence)
+        read_by = picture.recording[first]
+        place = stimulus_place(
+            self._writing.current.inputs, stimulus_read(read_by), sequence, batch_first=bool(read_by.batch_first)
+        )
         if place is None:
             raise ValueError(NOT_FOUND)
         names = channel_names(read.size(-1))
@@ -136,5 +151,8 @@ class InputState(ViewState):
             raise IndexError(f"there is no channel {channel}: the layer reads {len(names)}, numbered from 0")
         inputs = with_pulse(base.inputs, place, sequence, channel, start, stop, move, gain, read.size(0))
         told = told_of_pulse(names[channel], start, min(stop, read.size(0)), move, gain)
-        code = f"inspector.move_pulse({channel}, {start}, {stop}, by={move}, times={gain!r}, sequence={sequence})"
+        where = f", layer={layer!r}" if len(self._modules) > 1 else ""
+        code = (
+            f"inspector.move_pulse({channel}, {start}, {stop}, by={move}, times={gain!r}, sequence={sequence}{where})"
+        )
         return Written(inputs, base.words, (*base.told, told), base.given, (*base.code, code))

@@ -210,6 +210,10 @@ class RNNInspector(Steering):
         self.observe(self._on_view, names=["sequence", "site", "units"])
         self.observe(self._on_edits, names=["edits"])
 
+    def _next_call_is_wanted(self) -> None:
+        if self._capture is not None:
+            self._capture.resume()
+
     def _wants_calls(self) -> bool:
         return not self._closed and not self._page.stalled
 

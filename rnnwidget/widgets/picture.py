@@ -66,7 +66,7 @@ class Picture:
         """Values of the run before at the ``steps`` steps of the run after, NaN where it has none."""
         if self.same_steps is None and before.size(0) == steps:
             return before
-        same = torch.arange(steps)
+        same = torch.arange(steps, device="cpu")
         if self.same_steps is not None and self.same_steps[sequence].numel() == steps:
             same = self.same_steps[sequence]
         here = (same >= 0) & (same < before.size(0))

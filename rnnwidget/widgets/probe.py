@@ -43,7 +43,9 @@ class Probe:
         self._fillings = 0
         self._attached = self._small = False
         self._state: ModelState | None = None
-        self._unedited: weakref.WeakSet[Recording] = weakref.WeakSet()
+        self._unedited: weakref.WeakKeyDictionary[Recording, tuple[object, ModelState | None]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -57,8 +59,9 @@ class Probe:
 
     @property
     def unedited(self) -> frozenset[Recording]:
-        """The recordings of runs without edits, as long as anybody holds them."""
-        return frozenset(self._unedited)
+        """The recordings of runs without edits on the first input and the weights of the picture on show."""
+        of_now = [each for each, (x, state) in self._unedited.items() if x is self._inputs and state == self._state]
+        return frozenset(of_now)
 
     @property
     def may_ask(self) -> bool:
@@ -166,8 +169,8 @@ class Probe:
         flow, why = None, NO_LOSS
         if self._loss is not None:
             flow, why = self._flow(edits)
-        self._unedited.add(before[1])
         self._state = self.twin.counted  # after the runs: a model may write to its parameters in its forward
+        self._unedited[before[1]] = self._inputs, self._state
         picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why)
         return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
 
@@ -176,13 +179,23 @@ class Probe:
         if self._written is not None and words_moved(*self._written) and self._targets_go_by_step(first.baseline[1]):
             return None, MOVED
         try:
-            _, recording = self.twin.run((second or first).x, editor=_active(edits), loss=self._loss_of)
+            recording = self._with_gradients((second or first).x, edits)
         except Exception as error:
             if self._written is None:
                 raise
             # Targets of the first input need not fit one of another length.
             return None, f"no gradient for the changed input: {type(error).__name__}: {error}"
         return recording.gradient_flow(), ""
+
+    def _with_gradients(self, x: object, edits: Sequence[Edit]) -> Recording:
+        state = self.twin.counted
+        try:
+            return self.twin.run(x, editor=_active(edits), loss=self._loss_of)[1]
+        except RuntimeError:
+            # Autograd refuses weights that another thread has stepped between forward and backward.
+            if self.twin.is_at(state):
+                raise
+            return self.twin.still().run(x, editor=_active(edits), loss=self._loss_of)[1]
 
     def _targets_go_by_step(self, recording: Recording) -> bool:
         time = TimeAxis.of(recording[recording.layers[0]])

@@ -71,7 +71,7 @@ def _band(
         for region in edited_regions(picture.edits, layer, width, steps, sequence)
     ]
     order = orders.order(picture.baseline_recording, layer.name, width).cpu()
-    touched = torch.tensor([unit for units, _ in edited for unit in units], dtype=torch.int64)
+    touched = torch.tensor([unit for units, _ in edited for unit in units], dtype=torch.int64, device="cpu")
     # The edited rows together and at the foot of their band: the change leaves one place, and upward.
     at_foot = torch.isin(order, touched)
     return _Band(module, layer, change, torch.cat([order[~at_foot], order[at_foot]]), edited)
@@ -82,7 +82,7 @@ def _band_entry(band: _Band, picture: Picture, limit: float, sequence: int, *, a
     units = order.numel()
     cells = strongest(band.change.T[order], ROWS, COLUMNS)
     row_of = torch.empty_like(order)
-    row_of[order] = torch.arange(units)
+    row_of[order] = torch.arange(units, device="cpu")
     finite = band.change[torch.isfinite(band.change)].abs()
     return {
         "name": layer.name,

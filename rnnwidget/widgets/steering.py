@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnwidget.editing import Edit
+from rnnwidget.recording import Recording
 from rnnwidget.widgets.change_views import ChangeViews
 from rnnwidget.widgets.code import assignment, called, renamed
 from rnnwidget.widgets.described import without
@@ -55,15 +56,18 @@ class Steering(InputState):
     def code(self) -> str:
         """The lines of Python that put the edits in force, and make the input what it is where it was changed.
 
-        The inspector is called what the notebook calls it. A recording that an edit takes its values from is called
-        ``recording``, unless it is the inspector's own.
+        The inspector is called what the notebook calls it. Recordings that edits take their values from are called
+        ``recording``, ``recording_2`` and so on, unless it is the one that the inspector has now.
         """
-        own, written, name = self._probe.unedited, self._writing.current.code, called(self)
+        written, name = self._writing.current.code, called(self)
         lines = ("inspector.reset_inputs()", *written) if written else ()
-        code = assignment(
-            self.edits, lambda known: f"{name}.baseline_recording" if known in own else "recording", before=lines
-        )
-        return renamed(code, name)
+        names = dict.fromkeys(self._probe.unedited, f"{name}.baseline_recording")
+
+        def name_of(recording: Recording) -> str:
+            others = len(set(names.values()) - {f"{name}.baseline_recording"})
+            return names.setdefault(recording, f"recording_{1 + others}" if others else "recording")
+
+        return renamed(assignment(self.edits, name_of, before=lines), name)
 
     def undo(self) -> None:
         """Take the last edit back: a whole drag, or what was set from Python."""
@@ -148,6 +152,7 @@ class Steering(InputState):
         with self._lock:
             if self._picture is None:
                 self._edits_hold()
+                self._next_call_is_wanted()
                 self._show()
             elif self._picture.edits != tuple(change["new"]) or not self._failed:
                 self._run_edited(change["new"])
@@ -169,9 +174,14 @@ class Steering(InputState):
             self._say_ready()
             self._show()
 
+    def _next_call_is_wanted(self) -> None:
+        """Whoever waits for a call has changed what it is to be shown under."""
+
     def _edits_hold(self) -> None:
         self._remember()
-        self._panel.follow()
+        # A layer that this input does not call has nothing to show.
+        if self._picture is None or all(edit.layer in (None, *self._picture.recording.layers) for edit in self.edits):
+            self._panel.follow()
 
     def _on_layer(self, change: Any) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,9 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.twin import Arguments
 
-NOT_FOUND = "the layer reads something that the model computes from its input: set inspector.inputs from Python instead"
+NOT_FOUND = (
+    "the layer reads something that the model computes from its input, or that stands there twice: "
+    "set inspector.inputs from Python instead"
+)
+COMPARED = 16
+"""So many sequences are looked at to tell where an input is read."""
 
 
 @runtime_checkable
@@ -82,21 +89,42 @@ class PackedPlace:
 AXES = {3: ("time batch channel", "batch time channel"), 2: ("time channel", "batch time", "time batch"), 1: ("time",)}
 
 
-def stimulus_place(inputs: object, read: Float[Tensor, "time channel"], sequence: int) -> Place | None:
-    """Where ``read``, what a layer read of one sequence, stands in the model's input unchanged; None if nowhere."""
+def stimulus_place(
+    inputs: object, read: Sequence[Float[Tensor, "time channel"]], sequence: int, *, batch_first: bool = False
+) -> Place | None:
+    """Where what a layer ``read`` of every sequence stands in the model's input unchanged.
+
+    None if it stands nowhere, or may be one of two inputs.
+    """
+    looked_at = (sequence, *(other for other in range(min(len(read), COMPARED)) if other != sequence))
+    found: list[Place] = []
     for path, value in _values(inputs):
-        for place in _places(path, value):
-            own = place.read(value, sequence)
-            own = None if own is None else own[: read.size(0)]
-            if own is not None and own.shape == read.shape and _same(own, read):
-                return place
-    return None
+        places = _places(path, value, batch_first=batch_first)
+        fitting = (place for place in places if all(_is_read(value, place, read[own], own) for own in looked_at))
+        found += islice(fitting, 1)
+    return found[0] if len(found) == 1 else None
 
 
-def _places(path: tuple[Any, ...], value: Tensor | PackedSequence) -> Sequence[Place]:
+def stimulus_read(layer: LayerRecording) -> list[Float[Tensor, "time channel"]]:
+    """What a layer read of every sequence."""
+    inputs = layer.inputs
+    return [inputs[:steps, sequence] for sequence, steps in enumerate(layer.lengths.tolist())]
+
+
+def _is_read(value: Tensor | PackedSequence, place: Place, read: Float[Tensor, "time channel"], sequence: int) -> bool:
+    """Whether what stands there of one sequence is what was read."""
+    own = place.read(value, sequence)
+    own = None if own is None else own[: read.size(0)]
+    return own is not None and own.shape == read.shape and _same(own, read)
+
+
+def _places(path: tuple[Any, ...], value: Tensor | PackedSequence, *, batch_first: bool) -> Sequence[Place]:
+    """Where a value can be read; where either axis may be the batch, the layer's own order comes first."""
     if isinstance(value, PackedSequence):
         return [PackedPlace(path)] if value.data.is_floating_point() else []
-    return [TensorPlace(path, axes) for axes in AXES.get(value.dim(), ())] if value.is_floating_point() else []
+    axes = AXES.get(value.dim(), ()) if value.is_floating_point() else ()
+    ordered = sorted(axes, key=lambda names: names.startswith("batch") != batch_first)
+    return [TensorPlace(path, names) for names in ordered]
 
 
 def _rows(packed: PackedSequence, sequence: int) -> Int[Tensor, " time"]:

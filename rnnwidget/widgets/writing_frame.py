@@ -12,7 +12,7 @@ from rnnwidget.recording.twin import Arguments
 from rnnwidget.widgets.frame import CHANNELS
 from rnnwidget.widgets.input_edits import InputEdits
 from rnnwidget.widgets.picture import Picture
-from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place
+from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read
 from rnnwidget.widgets.wire import Frame
 
 
@@ -32,7 +32,9 @@ def writing_frame(
     read = picture.recording[first].inputs[:steps, sequence]
     pulses: str | None = None
     if words is None and read.size(-1) <= CHANNELS:
-        pulses = "" if stimulus_place(writing.current.inputs, read, sequence) else NOT_FOUND
+        every, first_axis = stimulus_read(picture.recording[first]), bool(picture.recording[first].batch_first)
+        found = stimulus_place(writing.current.inputs, every, sequence, batch_first=first_axis)
+        pulses = "" if found else NOT_FOUND
     return {
         "words": None if words is None else writing.why_not_words,
         "pulses": pulses,

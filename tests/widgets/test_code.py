@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import rnnwidget as rw
 from rnnwidget.widgets import code as code_module
@@ -106,3 +107,59 @@ def test_the_inspector_is_called_what_the_notebook_calls_it(monkeypatch):
     del shell.user_ns["probe"]
     assert inspector.code.splitlines()[0] == "inspector.reset_inputs()"
     inspector.close()
+
+
+def patched(inspector, donor):
+    inspector.edits = [rw.patch("hidden", donor, steps=[2])]
+    return inspector.code
+
+
+def test_only_the_recording_that_the_inspector_has_now_is_named_as_its_own(inspect):
+    model = nn.GRU(3, 4)
+    inspector = inspect(model)
+    first, second = torch.randn(5, 1, 3), torch.randn(5, 1, 3)
+    model(first)
+    donor = inspector.baseline_recording
+    assert "inspector.baseline_recording" in patched(inspector, donor)
+    inspector.edits = []
+    model(second)
+    assert inspector.baseline_recording is not donor
+    assert patched(inspector, donor).endswith('rw.patch("hidden", recording, steps=[2])]')
+    edited = inspector.output[0]
+    exec(inspector.code, {"rw": rw, "inspector": inspector, "recording": donor})  # noqa: S102 - our own text
+    assert torch.equal(inspector.output[0], edited)
+
+
+def test_a_recording_of_other_weights_is_not_the_inspectors_own(inspect):
+    model, x = nn.GRU(3, 4), torch.randn(5, 1, 3)
+    inspector = inspect(model, inputs=x)
+    donor = inspector.baseline_recording
+    with torch.no_grad():
+        model.weight_ih_l0.mul_(2)
+    assert "baseline_recording" not in patched(inspector, donor)
+    assert "inspector.baseline_recording" in patched(inspector, inspector.baseline_recording)
+
+
+def test_recordings_from_elsewhere_have_names_of_their_own(inspect):
+    model, x = nn.GRU(3, 4), torch.randn(5, 1, 3)
+    donors = []
+    for _ in range(2):
+        with rw.record(model) as recording:
+            model(torch.randn(5, 1, 3))
+        donors.append(recording)
+    inspector = inspect(model, inputs=x)
+    edits = [rw.patch("h", donor, steps=[step]) for step, donor in enumerate((*donors, donors[0]))]
+    inspector.edits = edits
+    assert inspector.code.count("recording,") == inspector.code.count("recording_2,") + 1 == 2
+    output = inspector.output[0]
+    inspector.edits = []
+    names = {"rw": rw, "inspector": inspector, "recording": donors[0], "recording_2": donors[1]}
+    exec(inspector.code if inspector.edits else code_of_three(inspector, edits), names)  # noqa: S102 - our own text
+    assert torch.equal(inspector.output[0], output)
+
+
+def code_of_three(inspector, edits):
+    inspector.edits = edits
+    code = inspector.code
+    inspector.edits = []
+    return code

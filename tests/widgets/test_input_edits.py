@@ -298,7 +298,8 @@ def test_a_pulse_of_a_packed_sequence_is_that_of_the_padded_one(lengths, channel
     sequence = seed % len(lengths)
     steps, channel = lengths[sequence], seed % channels
     start, move, gain = seed % (steps + 2), seed % 5 - 2, 0.5
-    place = stimulus_place({"packed": packed}, x[sequence, :steps], sequence)
+    read = [own[:length] for own, length in zip(x, lengths, strict=True)]
+    place = stimulus_place({"packed": packed}, read, sequence)
     assert place is not None
     wish = (sequence, channel, start, start + 2, move, gain, steps)
     if start >= steps:
@@ -360,6 +361,46 @@ def test_a_pulse_beyond_the_end_is_refused_and_one_that_reaches_over_it_is_cut(i
     assert frame_of(inspector)["writing"]["told"] == ["input, steps 2 to 3, scaled by 3.00"]
 
 
+def test_a_pulse_is_that_of_the_sequence_on_show_where_either_axis_might_be_the_batch(inspect):
+    impulses = torch.eye(6).unsqueeze(-1)
+    inspector = inspect(nn.RNN(1, 4, batch_first=True), inputs=impulses)
+    inspector.move_pulse(0, 1, 2, by=2, sequence=1)
+    expected = impulses.clone()
+    expected[1] = impulses[3]
+    assert torch.equal(inspector.inputs, expected)
+
+
+class TwoEars(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.RNN(2, 4), nn.RNN(2, 4)
+
+    def forward(self, left, right):
+        return self.left(left)[0] + self.right(right)[0]
+
+
+def test_a_pulse_says_which_layer_reads_it(inspect):
+    given = torch.randn(9, 1, 2), torch.randn(9, 1, 2)
+    inspector = inspect(TwoEars(), inputs=given)
+    inspector.layer = "right.l0"
+    inspector.move_pulse(0, 2, 4, times=3.0)
+    assert torch.equal(inspector.inputs[0], given[0])
+    moved, code = inspector.inputs, inspector.code
+    inspector.layer = "left.l0"
+    exec(code, {"rw": rw, "inspector": inspector})  # noqa: S102 - our own text
+    assert all(map(torch.equal, inspector.inputs, moved))
+    with pytest.raises(KeyError, match="no layer 'middle'"):
+        inspector.move_pulse(0, 2, 4, times=3.0, layer="middle")
+
+
+def test_a_stimulus_that_stands_in_two_inputs_is_not_editable(inspect):
+    x = torch.randn(9, 1, 2)
+    inspector = inspect(TwoEars(), inputs=(x, x.clone()))
+    assert "stands there twice" in frame_of(inspector)["writing"]["pulses"]
+    with pytest.raises(ValueError, match="stands there twice"):
+        inspector.move_pulse(0, 2, 4, times=3.0)
+
+
 def test_a_stimulus_that_the_model_computes_is_not_editable_and_says_why(inspect):
     inspector = inspect(nn.Sequential(nn.Linear(3, 2), nn.RNN(2, 4)), inputs=torch.randn(5, 1, 3))
     assert "set inspector.inputs" in frame_of(inspector)["writing"]["pulses"]
@@ -370,7 +411,7 @@ def test_a_channel_is_found_in_either_layout(batch_first, batch, steps, channels
     x = torch.randn(steps, batch, channels, generator=torch.Generator().manual_seed(seed))
     given = x.transpose(0, 1) if batch_first else x
     sequence = seed % batch
-    place = stimulus_place((torch.zeros(2, dtype=torch.long), given), x[:, sequence], sequence)
+    place = stimulus_place((torch.zeros(2, dtype=torch.long), given), list(x.unbind(1)), sequence)
     assert place is not None
     changed = with_pulse((1, given), place, sequence, 0, 0, steps, 0, 2.0, steps)
     own = (changed[1].transpose(0, 1) if batch_first else changed[1])[:, sequence, 0]

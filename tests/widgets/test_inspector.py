@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
-from tests.widgets.models import Fragile, classifier_and_batch
+from rnnwidget.recording.model_capture import AT_ONCE
+from tests.widgets.models import Fragile, Numbered, classifier_and_batch
 
 
 def floats(data: bytes) -> np.ndarray:
@@ -164,14 +165,17 @@ def test_calls_in_quick_succession_are_sampled(inspect, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("rnnwidget.recording.model_capture.time.monotonic", lambda: now[0])
     inspector = inspect(model)
-    model(*batch)
-    first = inspector.recording
+    for _ in range(AT_ONCE):
+        before = inspector.recording
+        model(*batch)
+        assert inspector.recording is not before
+    last = inspector.recording
     now[0] = 0.1
     model(*batch)
-    assert inspector.recording is first
-    now[0] = 0.3
+    assert inspector.recording is last
+    now[0] = 0.2 * AT_ONCE + 0.1
     model(*batch)
-    assert inspector.recording is not first
+    assert inspector.recording is not last
 
 
 def test_tokens_that_do_not_fit_a_later_call_show_in_the_widget_and_not_in_the_loop(inspect):
@@ -518,7 +522,7 @@ def test_an_uncopyable_model_is_run_itself_and_says_so(inspect):
         def __init__(self) -> None:
             super().__init__()
             self.rnn = nn.RNN(3, 4)
-            self.guard = threading.Lock()
+            self.guard, self.part = threading.Lock(), Numbered(1)
             self.register_buffer("calls", torch.zeros(()))
 
         def forward(self, x):
@@ -556,3 +560,47 @@ def test_edits_are_set_as_a_whole(inspect):
     assert copy.deepcopy(inspector.edits) == pickle.loads(pickle.dumps(inspector.edits)) == kept  # noqa: S301 - ours
     inspector.edits = [*inspector.edits, rw.lesion([0])]
     assert len(inspector.edits) == 2
+
+
+def test_the_call_after_one_that_failed_is_shown_once_the_edits_are_others(inspect):
+    model, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    inspector = inspect(model)
+    inspector._capture._pause = 1e6
+    inspector.edits = [rw.clamp("f", 1.0, batch=[5])]
+    for _ in range(8):
+        model(x)
+    assert "IndexError" in inspector._page.score._status["message"]
+    inspector.edits = [rw.clamp("f", 1.0)]
+    model(x)
+    assert inspector._page.score._status["state"] == "ready"
+    assert inspector.output is not None
+
+
+def test_the_last_of_two_calls_is_shown_and_a_loop_is_sampled(inspect):
+    model = nn.LSTM(3, 4)
+    inspector = inspect(model)
+    inspector._capture._pause = 1e6
+    first, second = torch.randn(5, 2, 3), torch.randn(5, 2, 3)
+    model(first)
+    model(second)
+    assert torch.equal(inspector.output[0], model(second)[0])
+    shown = inspector.output
+    for _ in range(20):
+        model(first)
+    assert inspector.output is shown
+
+
+def test_a_gradient_beside_a_training_loop_is_tried_again(inspect):
+    model, x, moves = nn.LSTM(3, 4), torch.randn(5, 2, 3), []
+
+    def loss(output):
+        if moves and moves.pop():
+            with torch.no_grad():
+                model.weight_hh_l0.mul_(1.5)
+        return output[0].square().sum()
+
+    inspector = inspect(model, inputs=x, loss=loss)
+    moves.append(1)
+    inspector.edits = [rw.scale("f", 0.5)]
+    assert not moves
+    assert inspector._page.score._status["state"] == "ready"

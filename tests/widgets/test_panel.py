@@ -276,3 +276,23 @@ def test_a_layer_of_one_family_has_its_own_ranges(inspect):
     assert (knob.low, knob.high) == (0.0, 5.0)
     assert inspector._panel.knob("hidden", "scale", ()).high == 2.0
     assert inspector._panel.knob("cell", "clamp", ()) is None
+
+
+class OneOfTwo(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.called, self.other = nn.LSTM(3, 4), nn.GRU(3, 4)
+
+    def forward(self, x):
+        return self.called(x)[0]
+
+
+@pytest.mark.parametrize("edit", [rw.clamp("z", 1.0, layer="other.l0"), rw.clamp("z", 1.0)])
+def test_an_edit_of_a_layer_that_was_not_called_is_in_force_and_shown(inspect, edit):
+    inspector = inspect(OneOfTwo(), inputs=torch.randn(5, 1, 3))
+    inspector.edits = [rw.clamp("f", 1.0)]
+    inspector.edits = [edit]
+    assert inspector.edits == [edit]
+    assert inspector.layer == "called.l0"
+    assert torch.equal(inspector.output, inspector.baseline_output)
+    assert score_of(inspector)._status["state"] == "ready"

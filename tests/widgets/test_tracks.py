@@ -12,7 +12,7 @@ from torch import nn
 import rnnwidget as rw
 from rnnwidget.widgets import tracks
 from rnnwidget.widgets.tracks import VALUES, coarse_first
-from tests.widgets.models import classifier_and_batch
+from tests.widgets.models import Numbered, classifier_and_batch
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_an_attached_model_that_cannot_be_copied_is_left_alone(inspect):
         def __init__(self) -> None:
             super().__init__()
             self.rnn = nn.RNN(3, 4)
-            self.guard = threading.Lock()
+            self.part = Numbered(1)
 
         runs = 0
 
