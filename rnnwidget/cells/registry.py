@@ -82,8 +82,9 @@ def register(
 
     readout
         Where it returns something beside its states, such as a readout inside the same class: a function of the module
-        and the hidden states, as it returns them, that gives the same again. Edits reach it that way, and gradients
-        come back.
+        and the hidden states, as it returns them, that gives what is beside them, without the states:
+        ``readout=lambda module, hidden: module.read(hidden)`` where ``forward`` returns ``(module.read(hidden),
+        hidden)``. Edits reach it that way, and gradients come back.
 
     A network with noise in its loop is shown without it, and ``replay_error`` says how much that is: pass the noise in
     as an input, and the step sees it too.

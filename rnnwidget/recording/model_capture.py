@@ -59,7 +59,7 @@ class ModelCapture:
 
     A training loop must not be held up: there are at most one call in ``pause`` seconds and one in :data:`SHARE` times
     what receiving the last one took, in the long run: :data:`AT_ONCE` that follow each other are received, as two calls
-    in a cell, unless that takes long. And only while ``wanted``. Nothing that goes wrong here may reach the user's call.
+    in a cell, unless that takes long. And only while ``wanted``. Nothing that goes wrong here may reach the call.
     """
 
     def __init__(

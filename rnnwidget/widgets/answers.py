@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal
 
 import ipywidgets
 import torch
@@ -224,14 +224,24 @@ def _own(answer: AnswerOf, output: object, sequence: int) -> Reading:
     if isinstance(given, ipywidgets.Widget):
         return Reading((), torch.empty(0, device="cpu"), "", None, widget=given)
     if isinstance(given, Mapping):
-        numbers = torch.tensor([float(value) for value in given.values()], dtype=torch.float64, device="cpu")
-        return Reading(tuple(map(str, given)), numbers, "answer", None)
-    try:
-        number = float(given)
-    except (TypeError, ValueError):
-        found = f"{given!r:.60} of type {type(given).__name__}"
-        raise TypeError(f"answer must return a number, numbers by name, or a widget, got {found}") from None
+        numbers = [_number(value, f" for {name!r}") for name, value in given.items()]
+        return Reading(tuple(map(str, given)), torch.tensor(numbers, dtype=torch.float64, device="cpu"), "answer", None)
+    number = _number(given)
     return Reading(("answer",), torch.tensor([number], dtype=torch.float64, device="cpu"), "answer", None)
+
+
+def _number(given: Any, of: str = "") -> float:
+    try:
+        return float(given)
+    except (TypeError, ValueError, RuntimeError):
+        kind = f"a tensor of shape {tuple(given.shape)}" if isinstance(given, Tensor) else f"{given!r:.60}"
+        hint = (
+            "; answer=lambda output, sequence: … is told which sequence is on show" if isinstance(given, Tensor) else ""
+        )
+        raise TypeError(
+            f"answer must return a number, numbers by name, or a widget, got {kind} of type {type(given).__name__}{of}"
+            + hint
+        ) from None
 
 
 def _whole(tensor: Tensor) -> Reading:

@@ -180,12 +180,35 @@ def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]
     for sequence, (old, new) in enumerate(zip(before, after, strict=False)):
         whose = f"sequence {sequence + 1}: " if several else ""
         for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-            was, now = " ".join(old[i:j]).strip(), " ".join(new[k:m]).strip()
+            was, now = _quoted(old[i:j]), _quoted(new[k:m])
             if kind == "equal" or not (was or now):
                 continue
             what = f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted"
             lines.append(whose + what)
     return tuple(lines) if len(lines) <= TOLD else (*lines[:TOLD], f"and {len(lines) - TOLD} more changes of words")
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """Words as a sentence; those of white space are no padding, and are to be seen."""
+    return " ".join(word if word.strip() else "␣" * len(word) for word in words if word)
+
+
+def typed(words: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Words as a page gives them, with what was typed in one word's place as the words that it is.
+
+    Where no ``known`` word has a space inside, spaces part words; where all are single characters, each is a word.
+
+    Examples
+    --------
+    >>> typed(["a", "very good", "film"], ["a", "bad", "film"]), typed(["(", "ab"], ["(", ")"])
+    (['a', 'very', 'good', 'film'], ['(', 'a', 'b'])
+    """
+    told = [word for word in known if word]
+    if told and all(len(word) == 1 for word in told):
+        return [part for word in words for part in (word or [word])]
+    if any(len(word.split()) > 1 for word in told):
+        return list(words)
+    return [part for word in words for part in (word.split() or [word])]
 
 
 def code_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnwidget.widgets.frame import channel_names
-from rnnwidget.widgets.input_edits import InputEdits, Written, plain
+from rnnwidget.widgets.input_edits import InputEdits, Written, plain, typed
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read, told_of_pulse, with_pulse
@@ -123,7 +123,8 @@ class InputState(ViewState):
         if wish["kind"] == "reset":
             return writing.original
         if wish["kind"] == "words":
-            return writing.with_words(sequence, wish["words"])
+            shown = (writing.current.words or ())[sequence : sequence + 1]
+            return writing.with_words(sequence, typed(wish["words"], *shown or ((),)))
         base = writing.held(wish["gesture"])
         still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
         return base if still else self._with_pulse(base, sequence, wish)

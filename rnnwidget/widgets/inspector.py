@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
 from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording
+from rnnwidget.widgets.after_cells import after_each_cell
 from rnnwidget.widgets.answer_lane import LONG_PAUSE
 from rnnwidget.widgets.answers import AnswerOf, Reader, Reading, comparable
 from rnnwidget.widgets.before_cells import BeforeCells
@@ -134,6 +135,7 @@ class RNNInspector(Steering):
             renew=self._renew,
         )
         self._wire()
+        self._leave_cells = after_each_cell(self._after_cell)
         self._say_ready() if self._picture else self._page.say("waiting")
         if inputs is None:
             self._capture = ModelCapture(model, self._modules, self._on_call, self._fail, self._wants_calls)
@@ -172,6 +174,7 @@ class RNNInspector(Steering):
             if self._closed:
                 return
             self._closed = True
+            self._leave_cells()
             self._changes.close()
             if self._capture is not None:
                 self._capture.close()
@@ -236,6 +239,11 @@ class RNNInspector(Steering):
             self._show()
         finally:
             self._lock.release()
+
+    def _after_cell(self) -> None:
+        """A cell may have trained the model, and what is on the page is what the model computes."""
+        if self._page.painted:
+            self._renew()
 
     def _renew(self) -> bool:
         """Make the picture again if the model has been trained since, before anything is set beside it."""

@@ -56,6 +56,11 @@ class Page:
         """Whether somebody may be looking: it has been shown, and what shows it keeps up."""
         return self._displayed and not self.stalled
 
+    @property
+    def painted(self) -> bool:
+        """Whether a page has painted and keeps up: a notebook that is executed without one has nobody to look."""
+        return bool(self.score._drawn) and self.watched
+
     def display(self) -> None:
         """The page is about to be shown: from now on contents are sent."""
         self._displayed = True

@@ -334,3 +334,11 @@ def test_a_widget_of_ones_own_stands_in_the_answers_place(inspect):
     assert shown == [f"{float(output[0].abs().sum()):.3f}" for output in (inspector.baseline_output, inspector.output)]
     assert first.comm is None
     assert inspector._page.score._frame["answer"] is None
+
+
+def test_an_answer_of_many_numbers_is_told_by_its_name_and_what_to_give():
+    output = torch.zeros(2, 5)
+    with pytest.raises(
+        TypeError, match=r"got a tensor of shape \(2,\) of type Tensor for 'left'; answer=lambda output, seq"
+    ):
+        Reader(answer=lambda output: {"right": 1.0, "left": output[:, 0]}).read(output, 0, 2)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnwidget as rw
-from rnnwidget.widgets.input_edits import matched_steps
+from rnnwidget.widgets.input_edits import matched_steps, told_of_words, typed
 from rnnwidget.widgets.stimulus import moved_pulse, stimulus_place, with_pulse
 from tests.widgets.models import Classifier
 
@@ -427,3 +427,30 @@ def test_a_call_that_was_captured_can_be_changed(inspect):
     inspector._capture._resumes = -torch.inf
     model(*encode(words))
     assert inspector.tokens == words
+
+
+def test_what_is_typed_in_one_words_place_is_as_many_words(texts):
+    model, inspector = texts
+    ask(inspector, kind="words", words=["not", "at all bad", "film"])
+    assert inspector.tokens[0] == ["not", "at", "all", "bad", "film"]
+    fresh = model(*encode([["not", "at", "all", "bad", "film"], ["good", "film"]]))
+    torch.testing.assert_close(inspector.output, fresh)
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "expected"),
+    [
+        (["New York", "is big"], ["New York", "sleeps"], ["New York", "is big"]),
+        (["a", " ", "b"], ["x", " ", "y"], ["a", " ", "b"]),
+        (["好电影", ""], ["好", "看"], ["好", "电", "影", ""]),
+        (["very  good ", "", "film"], ["bad", "film"], ["very", "good", "", "film"]),
+    ],
+)
+def test_words_and_characters_are_told_apart_by_those_that_are_there(words, known, expected):
+    assert typed(words, known) == expected
+
+
+def test_a_word_of_white_space_is_not_one_that_was_removed():
+    assert told_of_words([["(", "a"]], [[" ", "a"]]) == ("“(” → “␣”",)
+    assert told_of_words([["(", "a"]], [["a"]]) == ("“(” removed",)
+    assert told_of_words([["(", "a", ""]], [["(", "a"]]) == ()

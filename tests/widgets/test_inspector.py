@@ -1,4 +1,5 @@
 import copy
+import gc
 import io
 import pickle
 import threading
@@ -12,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
 from rnnwidget.recording.model_capture import AT_ONCE
+from rnnwidget.widgets.after_cells import after_each_cell
 from tests.widgets.models import Fragile, Numbered, classifier_and_batch
 
 
@@ -604,3 +606,56 @@ def test_a_gradient_beside_a_training_loop_is_tried_again(inspect):
     inspector.edits = [rw.scale("f", 0.5)]
     assert not moves
     assert inspector._page.score._status["state"] == "ready"
+
+
+class Shell:
+    def __init__(self):
+        self.events = self
+        self.callbacks = {"post_run_cell": []}
+
+    def register(self, event, callback):
+        self.callbacks[event].append(callback)
+
+    def unregister(self, event, callback):
+        self.callbacks[event].remove(callback)
+
+    def end_of_cell(self):
+        for callback in list(self.callbacks["post_run_cell"]):
+            callback(None)
+
+
+def test_a_cell_that_trains_the_model_renews_the_picture(inspect, monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr("rnnwidget.widgets.after_cells.get_ipython", lambda: shell)
+    model, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    inspector = inspect(model, inputs=x)
+    inspector.edits = [rw.clamp("f", 1.0)]
+    shown = inspector.output
+    shell.end_of_cell()
+    assert inspector.output is shown
+    with torch.no_grad():
+        model.weight_hh_l0.mul_(2)
+    shell.end_of_cell()
+    assert inspector.output is shown  # nobody looks
+    inspector._page.score._drawn = inspector._page._version
+    shell.end_of_cell()
+    assert torch.equal(inspector.baseline_output[0], model(x)[0])
+    assert inspector.edits == [rw.clamp("f", 1.0)]
+    inspector.close()
+    assert shell.callbacks["post_run_cell"] == []
+
+
+def test_an_inspector_that_is_gone_leaves_no_callback(monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr("rnnwidget.widgets.after_cells.get_ipython", lambda: shell)
+
+    class Looker:
+        def look(self):
+            raise AssertionError
+
+    looker = Looker()
+    after_each_cell(looker.look)
+    del looker
+    gc.collect()
+    shell.end_of_cell()
+    assert shell.callbacks["post_run_cell"] == []
