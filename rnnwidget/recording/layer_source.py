@@ -176,7 +176,7 @@ class RebuiltLayer(LayerSource):
     @property
     def initial(self) -> tuple[Tensor, ...]:
         with self._arithmetic():
-            return self._stretches[0].run.initial
+            return tuple(state.clone() for state in self._stretches[0].run.initial)
 
     @property
     def residual(self) -> float:

@@ -44,6 +44,7 @@ class Stretch:
     handed: tuple[Tensor, ...] = ()
     reached: tuple[Tensor, ...] = ()
     known: Quantities = field(default_factory=dict)
+    _versions: dict[str, int] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:
@@ -96,15 +97,20 @@ class Stretch:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
-        return self._placed(self._evaluated(site))
+        shown = self._placed(self._evaluated(site))
+        self._note()
+        return shown
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
+        self._forget_what_was_changed()
         with self._casting():
             found = self.family.preactivation(
                 self.run, site, lambda other: self.family.evaluate(self.run, other, self.known)
             )
-        return self._placed(in_single(found))
+        shown = self._placed(in_single(found))
+        self._note()
+        return shown
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; they cost what they are, and not what the whole stretch is."""
@@ -161,8 +167,19 @@ class Stretch:
         return ~self.layout.live(self.inputs.device)
 
     def _evaluated(self, site: str) -> Tensor:
+        self._forget_what_was_changed()
         with self._casting():
-            return in_single(self.family.evaluate(self.run, site, self.known))
+            found = in_single(self.family.evaluate(self.run, site, self.known))
+        self._note()
+        return found
+
+    def _forget_what_was_changed(self) -> None:
+        """What was handed out may have been changed in place: nothing is computed from that."""
+        if any([tensor._version != self._versions.get(site) for site, tensor in self.known.items()]):
+            self.known.clear()
+
+    def _note(self) -> None:
+        self._versions = {site: tensor._version for site, tensor in self.known.items()}
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""

@@ -130,3 +130,20 @@ def test_modules_whose_names_meet_stay_apart() -> None:
     with rw.record(model) as recording:
         model(torch.randn(5, 2, 3))
     assert recording.layers == ("module.lstm.l0", "lstm.l0")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_gate_that_is_changed_in_place_is_not_computed_from(packed: bool) -> None:
+    case = Case("lstm", form="packed" if packed else "dense")
+    with rw.record(case.module) as recording:
+        case.call()
+    with rw.record(case.module) as expected:
+        case.call()
+    layer, plain = recording["l0"], expected["l0"]
+    for gate in ("f", "i"):
+        layer[gate].zero_()
+    layer.initial["hidden"].add_(1)
+    assert_same_bits(layer.cell, plain.cell)
+    assert layer.replay_error == plain.replay_error
+    assert_same_bits(layer.preactivation("f"), plain.preactivation("f"))
+    assert not layer["f"].any()
