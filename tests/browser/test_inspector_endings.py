@@ -10,6 +10,7 @@ from tests.browser.agreement import assert_answer_is_the_engines, assert_picture
 from tests.browser.models import INSPECTOR, SENTIMENT
 from tests.browser.score import opened
 
+SAVES_WIDGETS = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
 GONE = re.compile("^(the kernel is gone: a still picture|no answer from the kernel; the picture is the last one)$")
 
 
@@ -70,3 +71,20 @@ def test_a_kernel_that_died_is_told(jupyter, chromium):
         slider.evaluate("(input) => { input.value = 1; input.dispatchEvent(new Event('input', {bubbles: true})); }")
         expect(activity).to_have_text(GONE, timeout=30_000)
         assert score.picture() == good
+
+
+def test_a_notebook_saved_with_its_widgets_shows_the_last_picture_without_a_kernel(jupyter, chromium):
+    with opened(jupyter, chromium, "saved", SENTIMENT, INSPECTOR) as score:
+        score.drag(score.slider("forget gate shift"), 0.7)
+        score.settled()
+        good, headline = score.picture(), score.headline.inner_text()
+        score.notebook.command(SAVES_WIDGETS)
+        try:
+            score.notebook.command("docmanager:save")
+            score.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+            score.page.reload()
+            expect(score.root).to_have_attribute("data-drawn", re.compile(r"\d"))
+            assert score.picture() == good
+            assert score.headline.inner_text() == headline
+        finally:
+            score.notebook.command(SAVES_WIDGETS)
