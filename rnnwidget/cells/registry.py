@@ -15,6 +15,8 @@ from rnnwidget.cells.lstm import lstm
 from rnnwidget.cells.rnn import rnn
 from rnnwidget.cells.step_family import Nonlinearity, Step, StepFamily
 
+RESERVED = frozenset({"time", "batch", "unit", "feature", "inputs", "lengths", "tokens", "condition"})
+
 Takes = Callable[..., tuple[Tensor, Any]]
 Returns = Callable[[Any], tuple[Tensor, Any]]
 Readout = Callable[[Any, Tensor], Any]
@@ -189,6 +191,12 @@ def _check(
     names = [*states, *(gate for gate in gates if gate not in states)]
     if any(not isinstance(site, str) or not site.isidentifier() for site in names) or len(set(states)) < len(states):
         raise ValueError(f"gates and states need names of their own such as 'update_gate', got {names}")
+    taken = [site for site in names if site in RESERVED]
+    if taken:
+        raise ValueError(
+            f"{module_class.__name__}: {', '.join(taken)} would meet what a recording calls so itself, beside "
+            f"{', '.join(sorted(RESERVED - set(taken)))}: choose another name"
+        )
     odd = {site: kind for site, kind in gates.items() if not callable(kind) and kind not in tuple(RANGES)}
     if odd:
         raise ValueError(f"{module_class.__name__}: nonlinearities are {', '.join(RANGES)}; got {odd}")

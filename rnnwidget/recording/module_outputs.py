@@ -255,6 +255,10 @@ def chosen_modules(model: nn.Module, paths: Sequence[str]) -> dict[str, nn.Modul
     known = path_of_each(model)
     unknown = [path for path in paths if path not in known]
     if unknown:
+        again = dict(model.named_modules(remove_duplicate=False)).get(unknown[0])
+        first = next((path for path, module in known.items() if module is again), None)
+        if again is not None and first is not None:
+            raise KeyError(f"also=: {unknown[0]!r} is the module at {first!r}, where it is known: ask for that")
         raise KeyError(f"also=: no module at {unknown[0]!r}; there are {', '.join(repr(path) for path in known)}")
     return {path: known[path] for path in paths}
 

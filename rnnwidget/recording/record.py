@@ -21,7 +21,8 @@ class record:  # noqa: N801 - reads as the block that it is
 
     Hooks are on the model only inside the block. With ``gradients=True``, run the backward inside the block too and
     ask :meth:`Recording.gradient_flow`. ``also`` names other modules by their paths, ``""`` being the model itself:
-    what they give at every step is kept in ``recording.also``, aligned in time with the states.
+    what they give at every step is kept in ``recording.also``, aligned in time with the states. Tasks of ``asyncio``
+    share a thread: while the block awaits, their calls are recorded as well.
 
     Raises
     ------

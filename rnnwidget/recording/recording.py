@@ -124,7 +124,10 @@ class Recording:
     def _kept(self, name: str, *, last: bool = False) -> tuple[LayerRecording, ...]:
         found = self._found(name)
         if not found:
-            known = ", ".join(self.layers) or "none: the model was not called while it was recorded"
+            known = (
+                ", ".join(self.layers)
+                or "none: the model was not called while it was recorded, or by its .forward, which nobody sees"
+            )
             raise KeyError(f"no layer {name!r} in this recording; it has {known}")
         recordings = []
         for key, look in found[-1:] if last else found:

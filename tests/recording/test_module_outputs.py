@@ -139,6 +139,13 @@ def test_what_has_no_steps_says_so() -> None:
         recording.also["head"]
 
 
+def test_a_shared_module_is_known_by_its_first_path() -> None:
+    head = nn.Linear(4, 2)
+    model = nn.ModuleDict({"rnn": nn.GRU(3, 4), "first": head, "second": head})
+    with pytest.raises(KeyError, match="'second' is the module at 'first'"):
+        rw.record(model, also=["second"]).__enter__()
+
+
 def test_unknown_paths_are_refused_before_anything_is_attached() -> None:
     model = Tagger()
     before = found(model)

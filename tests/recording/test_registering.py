@@ -97,6 +97,7 @@ def test_a_call_that_cannot_be_read_is_told_and_leaves_nothing() -> None:
         ({"states": "hidden"}, ValueError, "begin with 'hidden'"),
         ({"states": ("hidden", "hidden")}, ValueError, "names of their own"),
         ({"gates": {"update gate": "sigmoid"}}, ValueError, "names of their own.*update gate"),
+        ({"gates": {"lengths": "relu"}}, ValueError, "lengths would meet what a recording calls so itself"),
         ({"gates": {"drive": "gelu"}}, ValueError, "CTRNN: nonlinearities are sigmoid, tanh, relu, identity.*gelu"),
         ({"gates": {"drive": ["relu"]}}, ValueError, "nonlinearities are"),
         ({"gates": ("drive",)}, TypeError, "gates are names with nonlinearities"),

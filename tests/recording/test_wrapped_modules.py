@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 import rnnwidget as rw
@@ -323,3 +324,25 @@ def test_a_model_compiled_inside_the_block_is_seen_and_edited() -> None:
         expected = model(x)
     with rw.edited(compiled, edit):
         assert_close(compiled(x), expected, 1e-5)
+
+
+def test_pruned_weights_are_the_ones_that_the_kernel_had() -> None:
+    model, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    prune.l1_unstructured(model, "weight_hh_l0", amount=0.5)
+    with rw.record(model) as recording:
+        output, _ = model(x)
+    assert_same_bits(recording["l0"].hidden, output.detach())
+    assert recording["l0"].replay_error < 1e-6
+    with rw.edited(model, rw.clamp("f", 1.0)), rw.record(model) as edited:
+        model(x)
+    assert (edited["l0"]["f"] == 1).all()
+
+
+def test_a_functional_call_is_recorded_with_the_weights_it_was_given() -> None:
+    model, x = nn.Sequential(nn.GRU(3, 4)), torch.randn(5, 2, 3)
+    weights = {name: 2 * value.detach() for name, value in model.named_parameters()}
+    with rw.record(model) as recording:
+        output, _ = torch.func.functional_call(model, weights, (x,))
+    assert_same_bits(recording["0.l0"].hidden, output.detach())
+    assert recording["0.l0"].replay_error < 1e-6
+    assert not torch.equal(output, model(x)[0])
