@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
 from rnnwidget.recording.clients import Parties, States, mixes_halves
-from rnnwidget.recording.kernels import KERNELS, parse_kernel_call, states_of
+from rnnwidget.recording.kernels import KERNELS, PYTORCHS_OWN, parse_kernel_call, states_of
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
     OwnArguments,
@@ -283,6 +283,9 @@ def _runs_by_layer(call: RecurrentCall) -> bool:
 
 def _read(module: RecurrentModule, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, States]:
     """Input and given states; of a registered module by its own reading, the input cloned before it can change."""
+    if type(module.module) in PYTORCHS_OWN:
+        x = arguments[0] if arguments else keywords.get("input")
+        return x, _tensors(arguments[1] if len(arguments) > 1 else keywords.get("hx"))
     if module.registration is None:
         return _sequence_and_states(arguments, keywords, len(module.family.states))
     own = read_arguments(module.registration, module.module, arguments, keywords)

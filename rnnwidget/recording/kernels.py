@@ -19,7 +19,7 @@ _CELLS: frozenset[object] = frozenset(
 )
 KERNELS = _STACKS | _CELLS
 # A class of a person's own may begin from a state that it keeps.
-_PYTORCHS_OWN = frozenset({nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell})
+PYTORCHS_OWN = frozenset({nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell})
 
 
 def parse_kernel_call(
@@ -35,7 +35,7 @@ def parse_kernel_call(
     NotImplementedError where a call cannot be read; the message says why.
     """
     if kernel in _CELLS:
-        return _parse_cell(kernel, arguments, family, from_zero=not given and type(module) in _PYTORCHS_OWN)
+        return _parse_cell(kernel, arguments, family, from_zero=not given and type(module) in PYTORCHS_OWN)
     packed = not isinstance(arguments[3], bool)
     if packed and not isinstance(sequence, PackedSequence):
         raise NotImplementedError(
@@ -67,7 +67,7 @@ def parse_kernel_call(
         weights=_by_layer(flat, layers, 2 if bidirectional else 1, biased=biased, projected=projected),
         dropout=dropout,
         training=training,
-        from_zero=not given and type(module) in _PYTORCHS_OWN,
+        from_zero=not given and type(module) in PYTORCHS_OWN,
     )
 
 

@@ -88,8 +88,8 @@ class Twin:
         return _looked_at(self._original)
 
     def is_at(self, state: ModelState) -> bool:
-        """Whether PyTorch has counted no change since a :attr:`state`."""
-        return _looked_at(self._original)[:4] == state[:4]
+        """Whether PyTorch has counted no step of the tensors that were there at a :attr:`state`."""
+        return _versions(self._tensors) == state.versions
 
     @property
     def recurrent_contents(self) -> object:
@@ -98,7 +98,7 @@ class Twin:
 
     def _make(self) -> None:
         looked_at = _looked_at(self._original)
-        self._copied = looked_at.addresses, looked_at.hooks
+        self._copied, self._tensors = (looked_at.addresses, looked_at.hooks), _tensors_of(self._original)
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
@@ -257,16 +257,13 @@ def _weights(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def _looked_at(model: nn.Module) -> ModelState:
     """Addresses tell a parameter that was replaced or moved from one that was stepped in place."""
-    addresses: list[tuple[int, torch.dtype, tuple[int, ...]]] = []
-    versions: list[int | None] = []
     parts = modules_of(model)
-    for part in parts:
-        for parameter in part._parameters.values():
-            if parameter is not None:
-                addresses.append((parameter.data_ptr(), parameter.dtype, parameter.shape))
-                versions.append(None if parameter.is_inference() else parameter._version)
-        buffers = [buffer for buffer in part._buffers.values() if buffer is not None]
-        versions += [None if buffer.is_inference() else buffer._version for buffer in buffers]
+    addresses = [
+        (parameter.data_ptr(), parameter.dtype, parameter.shape)
+        for part in parts
+        for parameter in part._parameters.values()
+        if parameter is not None
+    ]
     hooks = [
         number
         for part in parts
@@ -275,14 +272,23 @@ def _looked_at(model: nn.Module) -> ModelState:
         for number, hook in of_part.items()
         if not isinstance(hook, ModelHook)
     ]
-    return ModelState(tuple(addresses), tuple(versions), tuple([part.training for part in parts]), tuple(hooks))
+    training = tuple([part.training for part in parts])
+    return ModelState(tuple(addresses), _versions(_tensors_of_parts(parts)), training, tuple(hooks))
+
+
+def _versions(tensors: Iterable[Tensor]) -> tuple[int | None, ...]:
+    return tuple([None if tensor.is_inference() else tensor._version for tensor in tensors])
 
 
 def _tensors_of(model: nn.Module) -> list[Tensor]:
-    every = [
+    return _tensors_of_parts(modules_of(model))
+
+
+def _tensors_of_parts(parts: Iterable[nn.Module]) -> list[Tensor]:
+    return [
         tensor
-        for part in modules_of(model)
+        for part in parts
         for of_part in (part._parameters, part._buffers)
         for tensor in of_part.values()
+        if tensor is not None
     ]
-    return [tensor for tensor in every if tensor is not None]
