@@ -79,17 +79,17 @@ class BeforeAndAfter:
     def run(self, edits: Sequence[Edit], *, loss: Callable[[object], Tensor] | None = None) -> tuple[Run, Run]:
         """The output and the recording without edits, and those under ``edits``; with ``loss`` with gradients.
 
-        Where another thread trains the model meanwhile, both are runs of its weights at one moment.
+        Where another thread trains the model meanwhile, both are runs of one copy of its weights.
         """
         state = self._twin.state
         try:
             both = self._both(edits, loss, state)
         except RuntimeError:
             # Autograd refuses weights that were written to between forward and backward.
-            if self._twin.is_at(state):
+            if self._twin.is_at(state) or self._twin.why_not_copied:
                 raise
             both = None
-        if both is not None and (self._moves_itself or self._twin.is_at(state)):
+        if both is not None and (self._moves_itself or self._twin.why_not_copied or self._twin.is_at(state)):
             return both
         apart = BeforeAndAfter(self._twin.still(), self.x)
         state = apart._twin.state

@@ -23,6 +23,8 @@ _READS = frozenset(
         Tensor.item,
         Tensor.tolist,
         Tensor.numpy,
+        Tensor.__array__,
+        Tensor.__format__,
         Tensor.nonzero,
         Tensor.is_nonzero,
         Tensor.equal,
@@ -35,6 +37,11 @@ _READS = frozenset(
         torch.allclose,
         torch.unique,
         torch.masked_select,
+        torch.argwhere,
+        torch.bincount,
+        torch.unique_consecutive,
+        torch.repeat_interleave,
+        nn.functional.one_hot,
     }
 )
 _PACKING = ("_pack_padded_sequence", "_pad_packed_sequence")
@@ -60,14 +67,24 @@ class ValuesRead(TorchFunctionMode):
         sources = _COMPUTED if func in KERNELS else 0
         for tensor in given:
             sources |= self._source(tensor)
-        if func in _READS and sources == _COMPUTED:
+        if sources == _COMPUTED and (func in _READS or self._selects(func, args)):
             self.any = True
         result = func(*args, **(kwargs or {}))
-        written = given[:1] if result is None or func is Tensor.__setitem__ else ()
         lengths = self._lengths(given) if getattr(func, "__name__", "") in _PACKING else sources
-        for tensor in (*_tensors_in(result), *written):
+        for tensor in (*_tensors_in(result), *(given[:1] if result is None else ())):
             self._sources[tensor] = sources if tensor.is_floating_point() else lengths  # type: ignore[index]
+            whole = tensor._base  # noqa: SLF001 - torch has no public name for what a tensor is a view of
+            if whole is not None:
+                self._sources[whole] = self._source(whole) | sources  # type: ignore[index]
         return result
+
+    def _selects(self, func: Any, args: tuple[Any, ...]) -> bool:
+        """Whether an index that was computed decides how much is taken."""
+        if func is torch.where:
+            return len(args) == 1
+        if func is not Tensor.__getitem__:
+            return False
+        return any(self._source(t) == _COMPUTED for t in _tensors_in(args[1:]) if t.dtype is torch.bool or t.dim() == 0)
 
     def _lengths(self, given: Iterable[Tensor]) -> int:
         """Where the lengths of packed sequences come from: not from the values that are packed."""

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.recording.model_hook import without_hooks
+from rnnwidget.recording.reaching import leads_to
 
 
 def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -49,14 +50,23 @@ def copy_of(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.
 def shallow_copy(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
     """A copy with tensors of its own that shares what else its modules hold.
 
-    For modules with a lock, a generator or an open file among their attributes, which ``deepcopy`` refuses.
+    For modules with a lock, a generator or an open file among their attributes, which ``deepcopy`` refuses. TypeError
+    where the copy would call the original's modules: by way of an object that holds them, or a function that closes
+    over them.
     """
     copies = {id(part): type(part).__new__(type(part)) for part in modules_of(module)}
     own = _Own(copies, parameter_for)
+    shared = [leaf for part in modules_of(module) for value in vars(part).values() for leaf in own.shared(value)]
+    if leads_to(shared, copies) or any(_slots(type(part)) for part in modules_of(module)):
+        raise TypeError("it holds objects or functions that lead to its own modules")
     with torch.inference_mode(mode=False), torch.no_grad():
         for part in modules_of(module):
             vars(copies[id(part)]).update({name: own(value) for name, value in vars(part).items()})
     return without_hooks(copies[id(module)])
+
+
+def _slots(kind: type) -> bool:
+    return any(vars(each).get("__slots__") for each in kind.__mro__)
 
 
 class _Own:
@@ -64,6 +74,23 @@ class _Own:
 
     def __init__(self, modules: Mapping[int, nn.Module], parameter_for: Callable[[Tensor], Tensor]) -> None:
         self._modules, self._parameter_for = modules, parameter_for
+
+    def shared(self, value: Any) -> Iterator[Any]:
+        """What of a value the copy has in common with the original."""
+        parts: Iterable[Any] = ()
+        if type(value) in (dict, OrderedDict):
+            parts = value.values()
+        elif type(value) in (list, tuple):
+            parts = value
+        elif type(value) is partial:
+            parts = (value.func, *value.args, *value.keywords.values())
+        elif not isinstance(value, (Tensor, nn.Module)) and not self._is_own_method(value):
+            yield value
+        for part in parts:
+            yield from self.shared(part)
+
+    def _is_own_method(self, value: Any) -> bool:
+        return isinstance(value, MethodType) and id(value.__self__) in self._modules
 
     def __call__(self, value: Any) -> Any:  # noqa: PLR0911 - a case for each kind of value
         if isinstance(value, nn.Module):
@@ -76,7 +103,7 @@ class _Own:
             return type(value)((name, self(part)) for name, part in value.items())
         if type(value) in (list, tuple):
             return type(value)(map(self, value))
-        if isinstance(value, MethodType) and id(value.__self__) in self._modules:
+        if self._is_own_method(value):
             return MethodType(value.__func__, self._modules[id(value.__self__)])
         if type(value) is partial:
             return partial(self(value.func), *self(value.args), **self(value.keywords))

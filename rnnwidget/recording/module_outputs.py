@@ -36,7 +36,7 @@ class CallInTime:
 class _Given:
     serial: int
     output: Tensor | PackedSequence | None
-    reads_steps: bool
+    read: tuple[tuple[int, ...], ...] | None
 
 
 class ModuleOutputs(Mapping[str, Tensor]):
@@ -92,7 +92,7 @@ class ModuleOutputs(Mapping[str, Tensor]):
                     tensor = tensor._replace(data=tensor.data.detach().clone())
                 else:
                     tensor = tensor.detach().clone()
-        self._given[path].append(_Given(self._serial, tensor, _may_have_steps(arguments)))
+        self._given[path].append(_Given(self._serial, tensor, _vectors(arguments)))
 
     def __getitem__(self, path: str) -> Shaped[Tensor, "time batch *rest"]:
         """The output at every step.
@@ -157,12 +157,13 @@ class ModuleOutputs(Mapping[str, Tensor]):
         return next((found for found in laid_out if found is not None), None)
 
 
-def _may_have_steps(arguments: Sequence[object]) -> bool:
-    """Whether what a module reads may have a time axis: it reads something else than vectors, one for each sequence."""
-    read = [part for part in arguments if isinstance(part, (Tensor, PackedSequence))]
-    return not read or any(
-        isinstance(part, PackedSequence) or part.dim() != 2 or not part.is_floating_point() for part in read
-    )
+def _vectors(arguments: Sequence[object]) -> tuple[tuple[int, ...], ...] | None:
+    """The shapes of what a module reads, where that is vectors only; None where it may have a time axis besides."""
+    read = [part for part in arguments if isinstance(part, Tensor)]
+    packed = any(isinstance(part, PackedSequence) for part in arguments)
+    if not read or packed or any(part.dim() != 2 or not part.is_floating_point() for part in read):
+        return None
+    return tuple(tuple(part.shape) for part in read)
 
 
 def _by_time(each: _Given, layout: SequenceLayout, batch_first: bool | None, *, single: bool = False) -> Tensor | None:
@@ -174,7 +175,7 @@ def _by_time(each: _Given, layout: SequenceLayout, batch_first: bool | None, *, 
     if output is None or output.dim() == 0:
         return None
     leading, found = tuple(output.shape[:2]), None
-    if steps > 1 and output.dim() == 2 and not each.reads_steps:
+    if steps > 1 and output.dim() == 2 and each.read is not None and not {leading, leading[::-1]} & {*each.read}:
         leading = ()  # a vector of one sequence each, as a classifier's of as many classes as steps
     if leading == (steps, batch) == (batch, steps) and steps > 1 and batch_first is None:
         raise ValueError(

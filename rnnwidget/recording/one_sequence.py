@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 import torch
@@ -33,8 +34,38 @@ def is_one_sequence(
         return all(final.numel() == final.size(-1) for final in finals)
     if finals or any(state.numel() != state.size(-1) for state in given):
         return False
-    one, each = (_residual(family, module, x, given, hidden, batch=batch) for batch in (1, rows))
-    return one <= max(1e-3, ROUNDING * torch.finfo(hidden.dtype).eps) and one < CLEARLY * each
+    if module not in _known:
+        one, each = (_residual(family, module, x, given, hidden, batch=batch) for batch in (1, rows))
+        fits = [
+            residual <= _near(hidden) and residual < CLEARLY * other for residual, other in ((one, each), (each, one))
+        ]
+        if not any(fits):
+            return False
+        _known[module] = fits[0]
+    return _known[module]
+
+
+def is_the_state(
+    family: Family, module: nn.Module, x: Tensor, given: Sequence[Tensor], first: Tensor, other: Tensor
+) -> bool:
+    """Whether the ``first`` of two tensors that one step returned is its state, and not the ``other``."""
+    rows = x.size(0) if x.dim() == 2 else 1
+    if module in _beside or len(family.states) > 1:
+        return _beside.get(module, False)
+    read = [tensor.reshape(rows, -1) for tensor in (first, other)]
+    one, last = (_residual(family, module, x.reshape(rows, -1), given, hidden, batch=rows) for hidden in read)
+    fits = one <= _near(first) and one < CLEARLY * last
+    if fits or last <= _near(other):
+        _beside[module] = fits
+    return fits
+
+
+_known: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+_beside: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+
+
+def _near(hidden: Tensor) -> float:
+    return max(1e-3, ROUNDING * torch.finfo(hidden.dtype).eps)
 
 
 def _residual(
@@ -47,7 +78,7 @@ def _residual(
         steps = hidden.detach().reshape(-1, batch, width)
         run = LayerRun(
             inputs=x.detach().reshape(-1, batch, x.size(-1)),
-            initial=tuple(state.detach().reshape(1, -1).expand(batch, -1) for state in states),
+            initial=tuple(state.detach().reshape(-1, state.size(-1)).expand(batch, -1) for state in states),
             later=steps[:-1],
             weights=snapshot(module, ((module,),)).weights[0][0],
         )

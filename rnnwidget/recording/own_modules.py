@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.cells.registry import Readout, Registration
-from rnnwidget.recording.one_sequence import is_one_sequence
+from rnnwidget.recording.one_sequence import is_one_sequence, is_the_state
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -100,7 +100,7 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
                 "of a batch: give one sequence as (time, 1, feature), or (1, time, feature) if it takes the batch first"
             )
         if len(found) > len(states) and registration.returns is None:
-            _check_beside(module, found[0], finals[0], arguments.states)
+            _check_beside(registration, module, arguments, found)
     elif not one_step and len(found) in (1, 1 + len(states)):
         hidden, finals = found[0], found[1:]
     else:
@@ -190,13 +190,21 @@ def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, 
         )
 
 
-def _check_beside(module: nn.Module, first: Tensor, state: Tensor, given: tuple[Tensor, ...]) -> None:
-    """TypeError if one step returned two tensors of which either may be the state."""
-    width = given[0].size(-1) if given else state.size(-1)
-    if state.size(-1) != width or (first.shape == state.shape and not _is_nearly(first, state)):
+def _check_beside(
+    registration: Registration, module: nn.Module, arguments: OwnArguments, found: tuple[Tensor, ...]
+) -> None:
+    """TypeError if one step returned the state first and something else after it."""
+    first, state = found[0], found[-len(registration.family.states)]
+    if not state.is_floating_point() or not first.is_floating_point():
+        wrong = not state.is_floating_point()
+    elif first.shape == state.shape and not _is_nearly(first, state):
+        wrong = is_the_state(registration.family, module, arguments.x, arguments.states, first, state)
+    else:
+        wrong = bool(arguments.states) and state.size(-1) != arguments.states[0].size(-1)
+    if wrong:
         raise TypeError(
-            f"{_name(module)} returned {_kind(first)} and {_kind(state)} after one step: either may be the state. "
-            f"register({_name(module)}, returns=lambda output: (output[1], None)) says which it is"
+            f"{_name(module)} returned {_kind(first)} and {_kind(state)} after one step: the second should be the "
+            f"state. register({_name(module)}, returns=lambda output: (output[0], None)) says that it is the first"
         )
 
 

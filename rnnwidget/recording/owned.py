@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import MutableMapping
 from dataclasses import fields, is_dataclass, replace
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+_HELD = (Tensor, np.ndarray, PackedSequence)
 
-def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: C901, PLR0911 - a case for each kind of container
+
+def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case for each kind of container
     """The same structure with tensors cloned; with ``graph`` gradients reach the tensors that were given.
 
     Examples
@@ -46,8 +49,20 @@ def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: C901, PLR0911 - a
     if is_dataclass(value) and not isinstance(value, type):
         parts = {part.name: owned(getattr(value, part.name), graph=graph) for part in fields(value) if part.init}
         return replace(value, **parts)
-    if any(isinstance(part, (Tensor, np.ndarray)) for part in getattr(value, "__dict__", {}).values()):
+    return _with_own_tensors(value, graph=graph)
+
+
+def _with_own_tensors(value: Any, *, graph: bool) -> Any:
+    """An object with the tensors and arrays that it holds itself cloned, where it can be copied."""
+    if isinstance(value, (type, ModuleType, FunctionType, nn.Module)):
+        return value
+    held = {name: part for name, part in getattr(value, "__dict__", {}).items() if isinstance(part, _HELD)}
+    if not held:
+        return value
+    try:
         copied = copy.copy(value)
-        vars(copied).update({name: owned(part, graph=graph) for name, part in vars(value).items()})
-        return copied
-    return value
+    except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
+        return value
+    if copied is not value:
+        vars(copied).update({name: owned(part, graph=graph) for name, part in held.items()})
+    return copied

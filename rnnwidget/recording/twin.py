@@ -22,6 +22,7 @@ from rnnwidget.recording.recording import Recording
 
 SAMPLED, ROW = 2**20, 2**12
 NOTHING = nullcontext()
+COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class Twin:
         return _looked_at(self._original)
 
     def is_at(self, state: ModelState) -> bool:
-        """Whether PyTorch has counted no step of the tensors that were there at a :attr:`state`."""
-        return _versions(self._tensors) == state.versions
+        """Whether PyTorch has counted no step of parameters and buffers since a :attr:`state`."""
+        return _versions(_tensors_of(self._original)) == state.versions
 
     @property
     def recurrent_contents(self) -> object:
@@ -98,7 +99,7 @@ class Twin:
 
     def _make(self) -> None:
         looked_at = _looked_at(self._original)
-        self._copied, self._tensors = (looked_at.addresses, looked_at.hooks), _tensors_of(self._original)
+        self._copied = looked_at.addresses, looked_at.hooks
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
@@ -110,8 +111,16 @@ class Twin:
         self._guarded = False
 
     def still(self) -> Twin:
-        """A twin of a copy whose parameters are clones: whoever trains the original does not move it."""
-        return Twin(copy_of(self._original, lambda tensor: tensor.detach().clone()))
+        """A twin of a copy whose parameters are clones: whoever trains the original does not move it.
+
+        Of one moment, if there is one: a loop that never pauses may step some parameters while others are cloned.
+        """
+        for _ in range(COPIES):
+            state = self.counted
+            copied = copy_of(self._original, lambda tensor: tensor.detach().clone())
+            if self.is_at(state):
+                break
+        return Twin(copied)
 
     def run(
         self,
@@ -215,8 +224,9 @@ def _at_work() -> Iterator[None]:
 def _refuse_to_run_again(module: nn.Module, arguments: object) -> None:
     if recomputing() and not getattr(_work, "under_way", False):
         raise RuntimeError(
-            f"activation checkpointing runs {type(module).__name__} again in this backward, where the edits are no "
-            "longer in force: call the model and its backward inside one `with rnnwidget.edited(model, …):`"
+            f"activation checkpointing runs {type(module).__name__} again in this backward, on a copy of the model "
+            "where edits are no longer in force: call the model and its backward inside one "
+            "`with rnnwidget.edited(model, …):`"
         )
 
 

@@ -18,7 +18,7 @@ Encode = Callable[[Any], object]
 Words = tuple[tuple[str, ...], ...]
 
 NO_ENCODE = "give the inspector encode=, a function from the words to the model's input, and they can be retyped here"
-TOLD = 2
+TOLD, SOME = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,19 +196,19 @@ def _quoted(words: Sequence[str]) -> str:
 def typed(words: Sequence[str], known: Sequence[str]) -> list[str]:
     """Words as a page gives them, with what was typed in one word's place as the words that it is.
 
-    Where no ``known`` word has a space inside, spaces part words; where all are single characters, each is a word.
+    Where no ``known`` word has white space, it parts words; where all of some are single characters, each is a word.
 
     Examples
     --------
-    >>> typed(["a", "very good", "film"], ["a", "bad", "film"]), typed(["(", "ab"], ["(", ")"])
+    >>> typed(["a", "very good", "film"], ["a", "bad", "film"]), typed(["(", "ab"], ["(", ")", "[", "]"])
     (['a', 'very', 'good', 'film'], ['(', 'a', 'b'])
     """
-    told = [word for word in known if word]
-    if told and all(len(word) == 1 for word in told):
+    told = {word for word in known if word}
+    if len(told) >= SOME and all(len(word) == 1 for word in told):
         return [part for word in words for part in (word or [word])]
-    if any(len(word.split()) > 1 for word in told):
+    if any(word.split() != [word] for word in told):
         return list(words)
-    return [part for word in words for part in (word.split() or [word])]
+    return [part for word in words for part in ([word] if word in told else word.split() or [word])]
 
 
 def code_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> tuple[str, ...]:

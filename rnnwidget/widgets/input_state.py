@@ -123,8 +123,8 @@ class InputState(ViewState):
         if wish["kind"] == "reset":
             return writing.original
         if wish["kind"] == "words":
-            shown = (writing.current.words or ())[sequence : sequence + 1]
-            return writing.with_words(sequence, typed(wish["words"], *shown or ((),)))
+            known = [word for words in writing.current.given or () for word in words]
+            return writing.with_words(sequence, typed(wish["words"], known))
         base = writing.held(wish["gesture"])
         still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
         return base if still else self._with_pulse(base, sequence, wish)

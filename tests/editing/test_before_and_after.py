@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import rnnwidget as rw
+from rnnwidget.recording.twin import Twin
 from tests.cases import assert_same_bits
 from tests.editing.test_intervene import EDIT, X, answer
 
@@ -103,6 +104,61 @@ def test_an_input_of_any_kind_is_kept_as_it_was(kept: Callable[[Tensor], object]
     result = runner.run([rw.shift("z", 0.0)])
     assert_same_bits(result.output, result.baseline)
     assert_same_bits(result.baseline, model.rnn(X)[0])
+
+
+class Odd:
+    """Holds a tensor, and cannot be copied, or is its own copy."""
+
+    def __init__(self, x: Tensor, copied: object) -> None:
+        self.x, self.copied, self.parent = x, copied, self
+
+    def __copy__(self) -> object:
+        if self.copied is None:
+            raise TypeError("there is but one")
+        return self
+
+
+@pytest.mark.parametrize("copied", [None, "itself"])
+def test_an_input_that_cannot_be_copied_is_read_as_it_is(copied: object) -> None:
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, dtype=torch.float64)
+
+        def forward(self, given: Odd) -> Tensor:
+            return self.rnn(given.x)[0]
+
+    model, given, x = Reader(), Odd(X, copied), X
+    assert_same_bits(rw.intervene(model, given, []).output, model(given))
+    assert given.x is x
+
+
+@pytest.mark.parametrize("change", ["parameter", "buffer"])
+def test_what_is_replaced_by_its_like_does_not_make_every_run_twice(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Averaging(Last):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("average", torch.zeros(4, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            last = super().forward(x)
+            self.average = (self.average * 0.9).add_(last.mean(0).detach())
+            return last
+
+    apart: list[object] = []
+    still = Twin.still
+    monkeypatch.setattr(Twin, "still", lambda twin: (apart.append(twin), still(twin))[1])
+    model = Averaging() if change == "buffer" else Last()
+    runner = rw.Intervention(model, X)
+    model(X)
+    with torch.no_grad():
+        model.rnn.weight_ih_l0.add_(0.1)
+    model.rnn.weight_ih_l0 = nn.Parameter(model.rnn.weight_ih_l0.data)
+    for value in (0.1, 0.2, 0.3):
+        runner.run([rw.clamp("f", value)])
+    assert apart == []
 
 
 @pytest.mark.parametrize("kind", ["order", "hook"])

@@ -8,6 +8,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import rnnwidget as rw
 from tests import reference
@@ -439,3 +440,36 @@ def test_intervening_on_a_model_that_generates(kind: type[nn.Module]) -> None:
     assert (said[2:] > 0).any(dim=-1).all()
     with rw.edited(model, edit):
         assert_close(result.output, model(x))
+
+
+class Masked(nn.LSTM):
+    def forward(self, x: Tensor, hx: object = None, mask: Tensor | None = None) -> object:  # type: ignore[override]
+        output, state = super().forward(x, hx)
+        return output if mask is None else output * mask, state
+
+
+def test_a_subclass_with_a_further_tensor() -> None:
+    model, x, mask = Masked(3, 4), torch.randn(6, 2, 3), torch.ones(1)
+    for call in (lambda part, state: model(part, state, mask), lambda part, state: model(part, state, mask=mask)):
+        state = None
+        with rw.record(model) as recording, rw.edited(model, rw.clamp("f", 0.25, steps=[4])):
+            for part in x.split(3):
+                _, state = call(part, state)
+        assert len(recording.calls("l0")) == 1
+        held = (recording["l0"]["f"] == 0.25).flatten(1).all(1)
+        assert held.tolist() == [False, False, False, False, True, False]
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_checkpointing_a_subclass_in_its_own_loop_under_edits_of_some_steps(use_reentrant: bool) -> None:
+    model, x = Looping(3, 4).double(), torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def gradient(call: Callable[[Tensor], Tensor]) -> Tensor:
+        x.grad = None
+        with rw.edited(model, rw.clamp("hidden", 0.5, steps=[3])):
+            call(x).square().sum().backward()
+        return x.grad
+
+    plain = gradient(model)
+    again = gradient(lambda given: checkpoint(model, given, use_reentrant=use_reentrant))
+    assert_close(again, plain)

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,44 @@ def test_what_deepcopy_refuses_is_recorded_with_the_weights_of_the_call(monkeypa
     assert copied(X)[0].abs().min() > 0
     assert copied.lock is model.lock
     assert copied.log["states"][0] is not model.log["states"][0]
+
+
+class Holder:
+    def __init__(self, owner: nn.Module) -> None:
+        self.owner = owner
+
+
+class Held(nn.Module):
+    """Runs its layer by way of an object, a function or a slot that a shallow copy would share with it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.rnn, self.lock, self.kind = nn.LSTM(3, 4), threading.Lock(), kind
+        if kind == "object":
+            self.holder = Holder(self)
+        elif kind == "function":
+            self.run = lambda x: self.rnn(x)[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.kind:
+            case "object":
+                return self.holder.owner.rnn(x)[0]
+            case "function":
+                return self.run(x)
+        return self.rnn(x)[0]
+
+
+class Slotted(Held):
+    __slots__ = ("gain",)
+
+
+@pytest.mark.parametrize("made", [lambda: Held("object"), lambda: Held("function"), lambda: Slotted("plain")])
+def test_a_copy_that_would_run_the_originals_layers_is_not_made(made: Callable[[], nn.Module]) -> None:
+    model = made()
+    with pytest.raises(TypeError, match="lead to its own modules"):
+        shallow_copy(model, Tensor.detach)
+    result = rw.intervene(model, X, [rw.clamp("f", 0.0)])
+    assert result.recording.layers == ("rnn.l0",)
+    assert not torch.equal(result.output, result.baseline)
+    with rw.edited(model, rw.clamp("f", 0.0)):
+        assert_same_bits(result.output, model(X))

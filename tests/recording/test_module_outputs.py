@@ -233,3 +233,22 @@ def test_what_a_file_cannot_hold_is_named(tmp_path: Path) -> None:
 class Spectrum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.fft.fft(x)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_a_number_at_every_step_of_a_series_is_a_series(batch_first: bool) -> None:
+    model, x = Forecaster(batch_first=batch_first), torch.randn(5, 2)
+    with rw.record(model, also=["", "squash"]) as recording:
+        output = model(x.T if batch_first else x).detach()
+    for path in ("", "squash"):
+        assert_same_bits(recording.also[path], output.T if batch_first else output)
+
+
+class Forecaster(nn.Module):
+    def __init__(self, *, batch_first: bool) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.GRU(1, 4, batch_first=batch_first), nn.Linear(4, 1)
+        self.squash = nn.Tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.squash(self.head(self.rnn(x.unsqueeze(-1))[0]).squeeze(-1))

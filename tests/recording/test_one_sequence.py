@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import rnnwidget as rw
+from rnnwidget.recording import one_sequence
 from tests.cases import assert_close
 from tests.plain_loop import change
 from tests.registered import (
@@ -111,3 +112,50 @@ def test_asking_the_step_draws_nothing_from_the_process() -> None:
         module(drawn(STEPS, FEATURES))
     assert recording["cell"].hidden.shape == (STEPS, 1, UNITS)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Spiking(Cell):
+    """Gives what is made of the state, and the state, of one width."""
+
+    def __init__(self, *, state_first: bool = False) -> None:
+        super().__init__()
+        self.state_first = state_first
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        h = super().forward(x, h)
+        return (h, h > 0.1) if self.state_first else ((h > 0.1).to(h), h)
+
+
+def test_of_two_tensors_the_step_tells_the_state() -> None:
+    rw.register(Spiking, gates={"drive": "relu"})(leaky_step)
+    module, h = built(Spiking), torch.zeros(2, UNITS, dtype=torch.float64)
+    with rw.record(module) as recording:
+        for x in drawn(STEPS, 2, FEATURES):
+            _, h = module(x, h)
+    assert len(recording.calls("cell")) == 1
+    assert recording["cell"].replay_error <= 1e-12
+    module = built(Spiking, state_first=True)
+    with (
+        pytest.raises(TypeError, match=r"the second should be the state.*returns=lambda output: \(output\[0\], None\)"),
+        rw.record(module),
+    ):
+        module(drawn(2, FEATURES), torch.ones(2, UNITS, dtype=torch.float64))
+
+
+def test_a_cell_is_asked_once_what_its_calls_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KeepsState(Cell):
+        kept: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+            self.kept = super().forward(x, x.new_zeros(len(x), UNITS) if self.kept is None else self.kept)
+            return self.kept
+
+    rw.register(KeepsState, gates={"drive": "relu"})(leaky_step)
+    module, asked = built(KeepsState), []
+    residual = one_sequence._residual
+    monkeypatch.setattr(one_sequence, "_residual", lambda *a, **k: (asked.append(1), residual(*a, **k))[1])
+    with rw.record(module) as recording:
+        for x in drawn(STEPS, 2, FEATURES):
+            module(x)
+    assert {call.hidden.shape for call in recording.calls("cell")} == {(1, 2, UNITS)}
+    assert len(asked) == 2

@@ -442,7 +442,10 @@ def test_what_is_typed_in_one_words_place_is_as_many_words(texts):
     [
         (["New York", "is big"], ["New York", "sleeps"], ["New York", "is big"]),
         (["a", " ", "b"], ["x", " ", "y"], ["a", " ", "b"]),
-        (["好电影", ""], ["好", "看"], ["好", "电", "影", ""]),
+        (["好电影", ""], ["好", "看", "书", "吗"], ["好", "电", "影", ""]),
+        (["like"], ["I"], ["like"]),
+        (["The", " dog ran", " sat"], ["The", " cat", " sat"], ["The", " dog ran", " sat"]),
+        (["a\n", "b c"], ["a\n", "b"], ["a\n", "b c"]),
         (["very  good ", "", "film"], ["bad", "film"], ["very", "good", "", "film"]),
     ],
 )

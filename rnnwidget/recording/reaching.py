@@ -1,0 +1,54 @@
+"""Whether what a module holds leads to modules of its model, by ways that a copy does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+MOST = 2000
+
+
+def leads_to(values: Collection[Any], modules: Collection[int]) -> bool:
+    """Whether one of the ``modules``, by their ids, is found from ``values``; also where they hold too much to tell."""
+    seen: set[int] = set()
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if id(value) in modules:
+            return True
+        if id(value) in seen or isinstance(value, (str, bytes, int, float, Tensor, type, ModuleType)):
+            continue
+        seen.add(id(value))
+        if len(seen) > MOST:
+            return True
+        waiting += _held(value)
+    return False
+
+
+def _held(value: Any) -> Iterator[Any]:
+    """What an object refers to."""
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from value
+    elif isinstance(value, MethodType):
+        yield from (value.__self__, value.__func__)
+    elif isinstance(value, partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, FunctionType):
+        yield from (cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell))
+        yield from value.__defaults__ or ()
+    elif not isinstance(value, nn.Module):
+        yield from getattr(value, "__dict__", {}).values()
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - only to look
+    except ValueError:
+        return False
+    return True
