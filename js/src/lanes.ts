@@ -67,7 +67,7 @@ export class Lanes {
       new EquationLane(cursor),
       new GradientLane(cursor),
     ];
-    this.answers = new AnswerLane(cursor);
+    this.answers = new AnswerLane(cursor, (told) => link.set({ told }));
     const overlay = make(
       "div",
       { class: "rnnwidget-overlay", "aria-hidden": "true" },
@@ -114,8 +114,10 @@ export class Lanes {
     const number = frame.answer_number ?? 0;
     const own = "number" in wire && wire.number === number;
     const before = frame.answer?.edited === false;
-    if (this.answered.still(wire, own, before, frame.steps, scale.width, theme, devicePixelRatio)) return;
-    this.answers.paint({ wire, number, before, steps: frame.steps, scale, theme });
+    const told = this.link.get("told");
+    if (this.answered.still(wire, own, told, before, frame.steps, scale.width, theme, devicePixelRatio))
+      return;
+    this.answers.paint({ wire, number, told, before, steps: frame.steps, scale, theme });
   }
 
   stand(still: boolean): void {

@@ -31,6 +31,7 @@ export interface RippleScene {
   answer: Answer | null;
   /** The number of the answer on show. */
   number: number;
+  told: string;
   lane: AnswerSteps | Record<string, never>;
 }
 
@@ -73,12 +74,12 @@ export class RippleView {
 
   constructor(
     private readonly cursor: Cursor,
-    choose: (state: string) => void,
+    choose: { state(state: string): void; told(name: string): void },
     brief = false,
   ) {
-    this.answer = new AnswerLane(cursor, brief);
+    this.answer = new AnswerLane(cursor, choose.told, brief);
     this.tokens = new TokenLane(cursor);
-    this.states = new Choice("state compared in the ripple", choose);
+    this.states = new Choice("state compared in the ripple", choose.state);
     const scale = make("span", { class: "rnnwidget-colorbar" }, this.low, this.bar, this.high);
     const head = make("div", { class: "rnnwidget-ripple-head" }, this.caption, this.states.element, scale);
     const axis = laneParts("ripple-axis");
@@ -108,6 +109,7 @@ export class RippleView {
     this.answer.paint({
       wire: scene.lane,
       number: scene.number,
+      told: scene.told,
       steps: ripple.steps,
       scale: this.scale,
       theme,
