@@ -82,6 +82,7 @@ export class Lanes {
       this.live,
     );
     for (const field of [this.axis.field, tokens.field]) this.brush.attach(field);
+    for (const field of [this.heatmap.canvas, this.stimuli.canvas]) this.brush.attach(field, false);
     this.element.addEventListener("pointermove", (event) => this.follow(event));
     this.heatmap.canvas.addEventListener("click", (event) => this.select(event));
     this.heatmap.canvas.addEventListener("keydown", (event) => this.onKey(event));
@@ -137,7 +138,7 @@ export class Lanes {
   }
 
   private select(event: MouseEvent): void {
-    if (!this.frame) return;
+    if (this.brush.wasDrawn || !this.frame) return;
     const how = { range: event.shiftKey, toggle: event.ctrlKey || event.metaKey };
     const row = this.heatmap.rowAt(event);
     this.cursor.move({ row });

@@ -20,7 +20,7 @@ export class StimulusLane implements Lane {
   private readonly gutter: HTMLElement;
   private readonly field: HTMLElement;
   private readonly margin: HTMLElement;
-  private readonly canvas = make("canvas", { "aria-hidden": "true" });
+  readonly canvas = make("canvas", { "aria-hidden": "true" });
   private readonly zones = make("div", { class: "rnnwidget-pulse-zones" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
   private readonly reset = make("button", { type: "button" }, "reset input");
@@ -132,7 +132,7 @@ export class StimulusLane implements Lane {
     const brushed = this.link.get("steps") !== null;
     const how = brushed
       ? "drag a pulse: ↔ moves it, ↕ scales it"
-      : "brush steps on the axis to move or scale a pulse";
+      : "brush steps, here or on the axis, to move or scale a pulse";
     const most = brushed ? 1 : 0;
     const parts = [...writing.told, ...(writing.told.length <= most ? [writing.pulses || how] : [])];
     setText(this.told, parts.join(" · "));

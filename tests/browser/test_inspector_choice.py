@@ -59,3 +59,21 @@ def test_the_number_told_of_is_one_choice_for_lanes_headline_and_curve(score):
             expect(curve).to_contain_text(f"P({name})")
             expect(score.root.locator(".rnnwidget-picked .rnnwidget-bar-name")).to_have_text(name)
     score.root.get_by_role("button", name="ripple").click()
+
+
+def test_a_drag_over_the_heatmap_brushes_steps_and_a_click_selects_a_unit(score):
+    score.rest()
+    order = score.order()
+    score.page.mouse.click(*score.cell_box(2, 5, 12, 20))
+    expect(score.root.locator(".rnnwidget-pinned")).to_have_text(f"#{order[2]}")
+    score.page.mouse.move(*score.cell_box(4, 6, 12, 20))
+    score.page.mouse.down()
+    score.page.mouse.move(*score.cell_box(9, 11, 12, 20), steps=5)
+    score.page.mouse.up()
+    expect(score.chosen("steps")).to_have_text("6–11")
+    score.settled()
+    assert score.ask("told([inspector.units, inspector.steps])") == [[order[2]], [6, 12]]
+    score.page.mouse.click(*score.cell_box(9, 15, 12, 20))
+    expect(score.root.locator(".rnnwidget-pinned")).to_have_text(f"#{order[9]}")
+    score.settled()
+    assert score.ask("told([inspector.units, inspector.steps])") == [[order[9]], [6, 12]]
