@@ -3,12 +3,13 @@ import { prepare } from "./canvas";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatShort } from "./format";
-import type { FilledFrame, Inputs } from "./frame";
+import type { FilledFrame, Inputs, Moved } from "./frame";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
 import { Pulse } from "./pulse";
 import { Remembered } from "./remembered";
+import type { TimeScale } from "./timescale";
 
 /** The height of one channel. */
 export const CHANNEL = 30;
@@ -30,6 +31,8 @@ export class StimulusLane implements Lane {
   private pulses: Pulse[] = [];
   private values: HTMLElement[] = [];
   private inputs: Inputs | null = null;
+  private scale: TimeScale | null = null;
+  private moved: Moved[] = [];
 
   constructor(
     private readonly cursor: Cursor,
@@ -44,6 +47,8 @@ export class StimulusLane implements Lane {
     this.field.append(this.canvas, this.zones);
     this.reset.addEventListener("click", () => link.request({ inputs: { kind: "reset" } }));
     cursor.listen(() => this.write());
+    // A change that was refused: the numbers go back to what is in force.
+    link.listen("_status", () => this.showPulses());
   }
 
   /** Nobody is there to move a pulse. */
@@ -62,9 +67,17 @@ export class StimulusLane implements Lane {
     if (!this.drawn.still(inputs.data, inputs.before, names, scale.width, theme, devicePixelRatio))
       this.draw(inputs, frame.steps, { scale, theme });
     this.build(inputs.names, frame.writing?.pulses === "");
-    for (const pulse of this.pulses) pulse.show(scale);
+    this.scale = scale;
+    this.moved = frame.writing?.moved ?? [];
+    this.showPulses();
     this.describe(frame);
     this.write();
+  }
+
+  private showPulses(): void {
+    if (!this.scale) return;
+    for (const [channel, pulse] of this.pulses.entries())
+      pulse.show(this.scale, this.moved.find((moved) => moved.channel === channel) ?? null);
   }
 
   /** Each channel on a scale of its own with zero in it: as it is, and as it was before where it was changed. */
