@@ -145,5 +145,6 @@ class InputState(ViewState):
         if not 0 <= channel < len(names):
             raise IndexError(f"there is no channel {channel}: the layer reads {len(names)}, numbered from 0")
         steps, move, gain = read.size(0), int(wish["move"]), float(wish["gain"])
+        name = names[channel] if picture.batch == 1 else f"sequence {sequence + 1}: {names[channel]}"
         stop = stop if start >= steps else min(stop, steps)
-        return Pulse(place, sequence, channel, start, stop, move, gain, steps, names[channel])
+        return Pulse(place, sequence, channel, start, stop, move, gain, steps, name)

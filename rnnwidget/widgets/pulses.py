@@ -13,7 +13,7 @@ from rnnwidget.widgets.stimulus import Place, series_at, told_of_pulse, with_pul
 
 @dataclass(frozen=True)
 class Pulse:
-    """Steps [start, stop) of one channel of a sequence of so many ``steps``, moved and scaled."""
+    """Steps [start, stop) of one channel of a sequence of so many ``steps``, moved and scaled; ``name`` is told."""
 
     place: Place
     sequence: int

@@ -274,7 +274,15 @@ def test_a_pulse_is_moved_and_scaled_where_it_lies_in_the_input(inspect, wrapped
     expected = torch.zeros_like(x)
     expected[7:9, 1, 0] = 2.0
     torch.testing.assert_close(inspector.output[0], model(expected)[0])
-    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 3 to 4, moved by +4 and scaled by 2.00"]
+    assert frame_of(inspector)["writing"]["told"] == [
+        "sequence 2: input 0, steps 3 to 4, moved by +4 and scaled by 2.00"
+    ]
+    inspector.sequence = 0
+    assert frame_of(inspector)["writing"]["told"] == [
+        "sequence 2: input 0, steps 3 to 4, moved by +4 and scaled by 2.00"
+    ]
+    assert frame_of(inspector)["writing"]["moved"] == []
+    inspector.sequence = 1
     assert x[3:5, 1, 0].tolist() == [1.0, 1.0]
     ask(inspector, **wish, move=0, gain=1.0, gesture="a")
     torch.testing.assert_close(inspector.output[0], model(x)[0])
@@ -409,7 +417,7 @@ def test_a_pulse_beyond_the_end_is_refused_and_one_that_reaches_over_it_is_cut(i
     assert inspector._page.score._status["message"] == ""
     padded = pad_packed_sequence(inspector.inputs, batch_first=True)[0][..., 0]
     assert padded.tolist() == [[0, 0, 3, 3, 0, 0, 0, 0, 0], [0] * 9]
-    assert frame_of(inspector)["writing"]["told"] == ["input, steps 2 to 3, scaled by 3.00"]
+    assert frame_of(inspector)["writing"]["told"] == ["sequence 1: input, steps 2 to 3, scaled by 3.00"]
 
 
 def test_a_stimulus_that_the_model_computes_is_not_editable_and_says_why(inspect):
