@@ -1,5 +1,5 @@
-import { rangeOf } from "./answer_series";
 import { prepare } from "./canvas";
+import { channelScales } from "./channel_scales";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatShort } from "./format";
@@ -80,15 +80,20 @@ export class StimulusLane implements Lane {
       pulse.show(this.scale, this.moved.find((moved) => moved.channel === channel) ?? null);
   }
 
-  /** Each channel on a scale of its own with zero in it: as it is, and as it was before where it was changed. */
+  /** Each channel as it is, and as it was before where it was changed. */
   private draw(inputs: Inputs, steps: number, { scale, theme }: Omit<Sheet, "frame">): void {
     const { context } = prepare(this.canvas, scale.width, CHANNEL * inputs.names.length);
-    const labels = inputs.names.flatMap((name, channel) => {
+    const lines = inputs.names.map((_, channel) => {
       const own = (values: Float32Array) => values.subarray(channel * steps, (channel + 1) * steps);
-      const [values, before] = [own(inputs.data), inputs.before && own(inputs.before)];
+      return [own(inputs.data), ...(inputs.before ? [own(inputs.before)] : [])];
+    });
+    const scales = channelScales(lines);
+    const labels = inputs.names.flatMap((name, channel) => {
+      const [values, before] = [lines[channel]![0]!, lines[channel]![1]];
       const top = channel * CHANNEL;
       const area = { top: top + PAD, bottom: top + CHANNEL - PAD };
-      const [low, high] = rangeOf([values, ...(before ? [before] : []), new Float32Array(1)]);
+      const { range, ticks } = scales[channel]!;
+      const [low, high] = range;
       const y = (value: number) => area.bottom - ((value - low) / (high - low)) * (area.bottom - area.top);
       drawRule(context, y(0), scale.width, theme.faint);
       if (before) drawLine(context, before, scale, y, { color: theme.muted, width: 1.2, dash: [1.5, 2.5] });
@@ -96,7 +101,7 @@ export class StimulusLane implements Lane {
       drawOddSteps(context, values, scale, area, theme.ink);
       const label = textAt("rnnwidget-channel", top + CHANNEL / 2, name);
       label.title = name;
-      const ends = [high, low].map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
+      const ends = ticks.map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
       return [label, ...ends];
     });
     this.gutter.replaceChildren(...labels);
