@@ -12,8 +12,9 @@ import { Remembered } from "./remembered";
 import type { TimeScale } from "./timescale";
 
 /** The height of one channel. */
-export const CHANNEL = 30;
-const PAD = 6;
+export const CHANNEL = 38;
+const PAD = 8;
+const CONTROLS = 22;
 
 /** Continuous inputs, one band a channel; the brushed steps of a channel can be moved and scaled. */
 export class StimulusLane implements Lane {
@@ -137,7 +138,7 @@ export class StimulusLane implements Lane {
     this.values = names.map((_, channel) => textAt("rnnwidget-channel-value", (channel + 0.5) * CHANNEL, ""));
     this.margin.replaceChildren(...this.values, ...this.pulses.map(({ controls }) => controls));
     for (const [channel, { controls }] of this.pulses.entries())
-      controls.style.top = `${channel * CHANNEL + 4}px`;
+      controls.style.top = `${channel * CHANNEL + (CHANNEL - CONTROLS) / 2}px`;
   }
 
   private describe(frame: FilledFrame): void {

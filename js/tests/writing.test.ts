@@ -146,6 +146,25 @@ describe("a pulse", () => {
     expect(model.get("steps")).toEqual([13, 17]);
   });
 
+  it("stands in a lane whose numbers are apart from each other, from those of the next lane and from its name", async () => {
+    const { root } = await stimulus("");
+    const boxes = [
+      ...root.querySelectorAll(".rnnwidget-stimuli .rnnwidget-axis-label, .rnnwidget-channel"),
+    ].map((label) => {
+      const texts = document.createRange();
+      texts.selectNodeContents(label);
+      return { name: label.className === "rnnwidget-channel", box: texts.getBoundingClientRect() };
+    });
+    const numbers = boxes.filter(({ name }) => !name).map(({ box }) => (box.top + box.bottom) / 2);
+    numbers.sort((a, b) => a - b);
+    expect(numbers).toHaveLength(4);
+    for (let at = 1; at < numbers.length; at++)
+      expect(numbers[at]! - numbers[at - 1]!).toBeGreaterThanOrEqual(15);
+    for (const one of boxes.filter(({ name }) => name))
+      for (const other of boxes.filter(({ name }) => !name))
+        expect(other.box.left - one.box.right).toBeGreaterThan(2);
+  });
+
   it("is shaded over the axis and every channel, and no further", async () => {
     const { root, find } = await stimulus("");
     const [top, last] = [
