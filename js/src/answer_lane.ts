@@ -100,9 +100,10 @@ export class AnswerLane {
   private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { role: "img", "aria-label": "answer after every step" });
   private readonly reason = make("span", { class: "rnnwidget-lane-reason" });
-  private readonly label = make("span", { class: "rnnwidget-muted rnnwidget-clipped" });
+  private readonly label = make("span", { class: "rnnwidget-clipped" });
   private readonly title = make("span", {});
   private readonly choice = make("select", { "aria-label": "answer shown after every step" });
+  private readonly caption = make("span", { class: "rnnwidget-caption" }, this.label, this.choice);
   private readonly truth = textAt("rnnwidget-line-label", 0, "");
   private readonly before = textAt("rnnwidget-line-label", 0, "");
   private readonly after = textAt("rnnwidget-line-label", 0, "");
@@ -122,8 +123,8 @@ export class AnswerLane {
     this.truth.dataset.line = "dotted";
     this.after.dataset.line = "solid";
     if (brief) this.choice.setAttribute("aria-label", "answer shown after every step, in the ripple");
-    this.gutter.append(this.title, this.label, this.choice);
-    parts.field.append(this.canvas, this.reason);
+    this.gutter.append(this.title);
+    parts.field.append(this.caption, this.canvas, this.reason);
     this.choice.addEventListener("change", () => {
       const { labels = [], names = labels } = (this.sheet?.wire ?? {}) as Partial<AnswerSteps>;
       choose(names[labels.indexOf(this.choice.value)] ?? "");
@@ -189,6 +190,7 @@ export class AnswerLane {
     this.choice.hidden = choices.length === 0;
     this.label.hidden = !this.choice.hidden;
     setText(this.label, this.lines?.label ?? "");
+    this.label.title = `${this.lines?.label ?? ""}: ${meaning}`;
     const known = [...this.choice.options].map(({ value }) => value);
     if (choices.length !== known.length || choices.some((label, place) => label !== known[place]))
       this.choice.replaceChildren(...choices.map((label) => make("option", { value: label }, label)));

@@ -4,7 +4,7 @@ import { countMarks } from "./cells";
 import { Choice } from "./choice";
 import { colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
-import { make, setText } from "./dom";
+import { make, setCutBefore, setText } from "./dom";
 import { formatCount, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
 import { paintGrid } from "./heatmap";
@@ -22,6 +22,9 @@ const ROOM = 320;
 const TALLEST = 120;
 const SHORTEST = 18;
 const BAR = { width: 96, height: 10 };
+const LINE = 16;
+/** Letters of a name that stay in any case: the layer's number and its arrow. */
+const KEPT = 5;
 
 /** What a ripple shows beside its bands. */
 export interface RippleScene {
@@ -48,6 +51,23 @@ interface Strip {
 /** Height of each band: whole pixels, all of them together within the room. */
 export function bandHeight(bands: number): number {
   return Math.max(SHORTEST, Math.min(TALLEST, Math.floor(ROOM / Math.max(1, bands))));
+}
+
+/** A layer's name and size beside its band: a long name takes several lines, or in one keeps its end. */
+function labelOf(band: Band, height: number): HTMLElement {
+  const label = textAt("rnnwidget-ripple-label", height / 2, "");
+  const name = make("span", { class: "rnnwidget-ripple-name", title: band.label });
+  const lines = Math.floor((height - LINE) / LINE);
+  if (lines < 2) setCutBefore(name, band.label, KEPT);
+  else {
+    name.style.setProperty("--rw-lines", String(lines));
+    const parts = band.label.split(/(?<=[._])/);
+    name.append(...parts.flatMap((part, at) => (at === 0 ? [part] : [make("wbr"), part])));
+  }
+  label.append(name);
+  if (lines > 0)
+    label.append(make("span", { class: "rnnwidget-ripple-units" }, formatCount(band.units, "unit")));
+  return label;
 }
 
 /** Every layer's change on one time axis, the lowest layer at the foot, the answer above. */
@@ -166,12 +186,7 @@ export class RippleView {
     const outlines = make("canvas", { class: "rnnwidget-outlines", "aria-hidden": "true" });
     const value = make("span", { class: "rnnwidget-muted" });
     element.style.height = `${height}px`;
-    gutter.append(
-      textAt("rnnwidget-ripple-name", height / 2 - (height > 34 ? 7 : 0), band.label),
-      ...(height > 34
-        ? [textAt("rnnwidget-ripple-units", height / 2 + 8, formatCount(band.units, "unit"))]
-        : []),
-    );
+    gutter.append(labelOf(band, height));
     margin.append(value);
     field.append(canvas, outlines);
     return { band, height, element, canvas, outlines, field, value };

@@ -137,7 +137,8 @@ describe("the answer lane of a forecast", () => {
     const { find, model } = await show({ labels: ["output"] });
     const choice = find<HTMLSelectElement>(`${LANE} select`);
     expect(choice.hidden).toBe(true);
-    expect(find(`${LANE} .rnnwidget-gutter`).textContent).toContain("answeroutput");
+    expect(find(`${LANE} .rnnwidget-gutter`).textContent).toContain("answer");
+    expect(find(`${LANE} .rnnwidget-caption > span`).textContent).toBe("output");
     model.receive({ lane: lane({ labels: ["P(no)", "P(yes)"], limits: [0, 1], picked: 1 }) });
     expect(choice.hidden).toBe(true);
     expect(find(`${LANE} canvas`).getAttribute("aria-label")).toContain("P(yes)");
