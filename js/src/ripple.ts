@@ -4,14 +4,15 @@ import { countMarks } from "./cells";
 import { Choice } from "./choice";
 import { colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
-import { make, setCutBefore, setText } from "./dom";
+import { make, setText } from "./dom";
 import { formatCount, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
 import { paintGrid } from "./heatmap";
-import { laneParts, textAt } from "./lane";
+import { laneParts } from "./lane";
 import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
-import { type Band, type Ripple, strongestCells, valueAt } from "./ripple_frame";
+import { type Band, mostAt, type Ripple, strongestCells, valueAt } from "./ripple_frame";
+import { labelOf } from "./ripple_label";
 import { hatchMissing, outlineEdits } from "./ripple_overlay";
 import { Room } from "./room";
 import type { Theme } from "./theme";
@@ -22,9 +23,6 @@ const ROOM = 320;
 const TALLEST = 120;
 const SHORTEST = 18;
 const BAR = { width: 96, height: 10 };
-const LINE = 16;
-/** Letters of a name that stay in any case: the layer's number and its arrow. */
-const KEPT = 5;
 
 /** What a ripple shows beside its bands. */
 export interface RippleScene {
@@ -53,22 +51,7 @@ export function bandHeight(bands: number): number {
   return Math.max(SHORTEST, Math.min(TALLEST, Math.floor(ROOM / Math.max(1, bands))));
 }
 
-/** A layer's name and size beside its band: a long name takes several lines, or in one keeps its end. */
-function labelOf(band: Band, height: number): HTMLElement {
-  const label = textAt("rnnwidget-ripple-label", height / 2, "");
-  const name = make("span", { class: "rnnwidget-ripple-name", title: band.label });
-  const lines = Math.floor((height - LINE) / LINE);
-  if (lines < 2) setCutBefore(name, band.label, KEPT);
-  else {
-    name.style.setProperty("--rw-lines", String(lines));
-    const parts = band.label.split(/(?<=[._])/);
-    name.append(...parts.flatMap((part, at) => (at === 0 ? [part] : [make("wbr"), part])));
-  }
-  label.append(name);
-  if (lines > 0)
-    label.append(make("span", { class: "rnnwidget-ripple-units" }, formatCount(band.units, "unit")));
-  return label;
-}
+const sizeOf = (change: number) => (change === 0 ? "no change" : formatShort(change, 3));
 
 /** Every layer's change on one time axis, the lowest layer at the foot, the answer above. */
 export class RippleView {
@@ -206,13 +189,13 @@ export class RippleView {
     const plain = { ...cells, values: cells.values.map((value) => (Number.isNaN(value) ? 0 : value)) };
     paintGrid(canvas, plain, limits, colorsOf(true, theme), this.scale.width, height);
     hatchMissing(canvas, cells, this.scale.width, height, theme);
-    setText(strip.value, `|Δ| ≤ ${formatShort(band.most)}`);
+    setText(strip.value, band.most > 0 ? `|Δ| ≤ ${formatShort(band.most)}` : "no change");
     strip.value.title = `the largest change of layer ${band.label}`;
     const odd = countMarks(cells.values, limits).get("nan") ?? 0;
     const words = [
       `layer ${band.label}, change of the ${ripple.state} state`,
       `${formatCount(band.units, "unit")} by ${formatCount(ripple.steps, "step")}`,
-      `largest ${formatShort(band.most, 3)}`,
+      band.most > 0 ? `largest ${formatShort(band.most, 3)}` : "no change",
       ...(odd > 0 ? [`hatched where there is nothing to compare: ${formatCount(odd, "cell")}`] : []),
     ];
     canvas.setAttribute("aria-label", words.join("; "));
@@ -257,7 +240,9 @@ export class RippleView {
   }
 
   private write(): void {
-    if (this.scene) setText(this.readout, this.words(this.scene));
+    if (!this.scene) return;
+    setText(this.readout, this.words(this.scene));
+    this.readout.title = this.readout.textContent;
   }
 
   /** The cell under the pointer in words, or the largest change of each layer at the cursor's step. */
@@ -276,14 +261,12 @@ export class RippleView {
         valueAt(band, ripple.limit, this.hovered.row, column),
       )}`;
     }
-    const sizes = ripple.bands.map((band) => {
-      const column = Math.floor(step / band.column_factor);
-      const changes = Array.from({ length: band.rows }, (_, row) =>
-        Math.abs(valueAt(band, ripple.limit, row, column)),
-      ).filter((change) => !Number.isNaN(change));
-      return `${band.label} ${changes.length > 0 ? formatShort(Math.max(...changes), 3) : "–"}`;
-    });
-    if (sizes.every((size) => size.endsWith(" –"))) return `${when} · nothing to compare`;
-    return `${when} · largest |${symbol}|: ${sizes.join(", ")}`;
+    const sizes = this.strips.map(({ band }) => ({ layer: band.label, most: mostAt(band, ripple, step) }));
+    if (sizes.every(({ most }) => most === null)) return `${when} · nothing to compare`;
+    if (sizes.every(({ most }) => !most)) return `${when} · no change in any layer`;
+    const told = sizes.map(
+      ({ layer, most }) => `${most === null ? "nothing to compare" : sizeOf(most)} in ${layer}`,
+    );
+    return `${when} · largest |${symbol}|: ${told.join(", ")}`;
   }
 }

@@ -152,8 +152,19 @@ describe("the ripple", () => {
     expect(find(".rnnwidget-ripple-readout").textContent).toContain("layer 0→ · step 30");
     expect(find(".rnnwidget-ripple-readout").textContent).toContain("unit 2: Δh = 0.500");
     point(find(".rnnwidget-ripple-lanes"), "pointerleave", 0.5);
-    expect(find(".rnnwidget-ripple-readout").textContent).toContain("largest |Δh|: 0→ 0.5, 1→ 0");
+    expect(find(".rnnwidget-ripple-readout").textContent).toContain(
+      "largest |Δh|: no change in 1→, 0.5 in 0→",
+    );
     expect(find(".rnnwidget-crosshair").style.left).not.toBe("");
+  });
+
+  it("says that nothing changed, and no number, where nothing did", async () => {
+    const { root, find } = await open({ bands: rippleWire().bands.map((band) => ({ ...band, most: 0 })) });
+    for (const band of bands(root)) {
+      expect(band.querySelector(".rnnwidget-margin")!.textContent).toBe("no change");
+      expect(canvasOf(band).getAttribute("aria-label")).toContain("no change");
+    }
+    expect(find(".rnnwidget-ripple-readout").textContent).toMatch(/ · no change in any layer$/);
   });
 
   it("says at a step that has no counterpart that there is nothing to compare, and not that nothing changed", async () => {
@@ -175,7 +186,7 @@ describe("the ripple", () => {
       return words();
     };
     expect(over(20)).toMatch(/step 20.* · nothing to compare$/);
-    expect(over(30)).toMatch(/largest \|Δh\|: 0→ 0.5, 1→ 0$/);
+    expect(over(30)).toMatch(/largest \|Δh\|: no change in 1→, 0.5 in 0→$/);
   });
 
   it("says what is not on the axis and what has no counterpart", async () => {
