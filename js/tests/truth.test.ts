@@ -65,6 +65,23 @@ describe("a margin bar", () => {
 });
 
 describe("the gradient lane", () => {
+  it("says where a line is zero, and gives zero room below the decades", async () => {
+    const change = gradient([1, 0.1, 0.001], [0, 0, 1], { local_label: "local h" });
+    const { find, root, show } = await mount({ _frame: lstmFrame({ units: 8, steps: 3, unit: 1 }, change) });
+    const caption = () => find(".rnnwidget-gradient .rnnwidget-caption").textContent;
+    expect(caption()).toBe("‖∂L/∂(h, c)‖ · local h zero at 2 of 3 steps");
+    const ticks = [...root.querySelectorAll(".rnnwidget-gradient .rnnwidget-axis-label")];
+    const [last, zero] = ticks.slice(-2).map((tick) => {
+      const { top, bottom } = tick.getBoundingClientRect();
+      return (top + bottom) / 2;
+    });
+    expect(ticks.at(-1)!.textContent).toBe("0");
+    expect(zero! - last!).toBeGreaterThanOrEqual(15);
+    const all = gradient([1, 1, 2], [0, 0, 0]);
+    await show(lstmFrame({ units: 8, steps: 3, unit: 1 }, { ...all, version: 2 }));
+    expect(caption()).toBe("‖∂L/∂(h, c)‖ · local zero at every step");
+  });
+
   const gradient = (total: number[], local: number[], more: { local_label?: string } = {}) => ({
     gradient: { total: floats(total), local: floats(local), caption: "‖∂L/∂(h, c)‖", ...more },
   });
@@ -95,7 +112,9 @@ describe("the gradient lane", () => {
     };
     const marked = third();
     await show(lstmFrame(scene, { ...gradient([0, 0, 1], [0, 0, 1]), version: 2 }));
-    expect(find(".rnnwidget-gradient .rnnwidget-caption").textContent).toBe("‖∂L/∂(h, c)‖");
+    expect(find(".rnnwidget-gradient .rnnwidget-caption").textContent).toBe(
+      "‖∂L/∂(h, c)‖ · zero at 2 of 3 steps",
+    );
     expect(third()).not.toBe(marked);
   });
 });
