@@ -47,6 +47,8 @@ export class GradientLane implements Lane {
   private readonly local = textAt("rnnwidget-line-label", 0, "");
   private readonly drawn = new Remembered();
   private gradient: Gradient | null = null;
+  /** Once there was one its room stays: what stands below would jump. */
+  private seen = false;
 
   constructor(private readonly cursor: Cursor) {
     const parts = laneParts("gradient");
@@ -64,7 +66,8 @@ export class GradientLane implements Lane {
     this.gradient = gradient;
     setText(this.message, gradient ? "" : frame.gradient_message);
     const other = gradient !== null && frame.gradient_message !== "";
-    this.element.dataset.state = other ? "other" : "own";
+    this.element.dataset.state = gradient ? (other ? "other" : "own") : this.seen ? "gone" : "none";
+    this.seen ||= gradient !== null;
     const told = other ? [frame.gradient_message] : [];
     const caption = gradient
       ? [...told, gradient.caption, ...notFinite(gradient), ...zero(gradient)].join(" · ")

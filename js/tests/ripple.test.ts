@@ -141,6 +141,13 @@ describe("the ripple", () => {
     expect(whole!.scrollWidth).toBeLessThanOrEqual(whole!.clientWidth);
     expect(whole!.scrollHeight).toBeLessThanOrEqual(whole!.clientHeight);
     expect(find(".rnnwidget-answer-lane").clientHeight).toBe(84);
+    for (const message of [whole!, brief!]) {
+      const [covers, lane] = [message, message.closest(".rnnwidget-answer-lane")!].map((part) =>
+        part.getBoundingClientRect(),
+      );
+      expect(covers!.top).toBeLessThanOrEqual(lane!.top);
+      expect(covers!.bottom).toBeGreaterThanOrEqual(lane!.bottom);
+    }
     expect(brief!.textContent).toBe("no answer along the way: the answer lane above says why");
     expect(brief!.title).toBe(reason);
   });
