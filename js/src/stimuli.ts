@@ -150,7 +150,7 @@ export class StimulusLane implements Lane {
     if (!this.foot.isConnected) this.field.append(this.foot);
     const brushed = this.link.get("steps") !== null;
     const how = brushed
-      ? "drag a pulse: ↔ moves it, ↕ scales it"
+      ? "drag a pulse: ↔ move, ↕ scale"
       : "brush steps, here or on the axis, to move or scale a pulse";
     const most = brushed ? 1 : 0;
     const parts = [...writing.told, ...(writing.told.length <= most ? [writing.pulses || how] : [])];

@@ -234,6 +234,20 @@ describe("a pulse", () => {
     expect([field("go: move").value, field("go: scale").value]).toEqual(["0", "0.5"]);
   });
 
+  it("has its numbers whole, inside the view", async () => {
+    for (const width of [560, 1000]) {
+      const { field, root } = await inForce([{ ...HALVED, move: -18, gain: -1.25 }], [0, 1]);
+      root.parentElement!.style.width = `${width}px`;
+      await nextFrame();
+      for (const name of ["go: scale", "go: move"]) {
+        const input = field(name);
+        input.value = name.endsWith("scale") ? "-1.25" : "-18";
+        expect(input.scrollWidth).toBeLessThanOrEqual(input.clientWidth);
+        expect(input.getBoundingClientRect().right).toBeLessThanOrEqual(root.getBoundingClientRect().right);
+      }
+    }
+  });
+
   it("is dragged from the factor that is in force", () => {
     expect(pulseOf("scale", 0, -36, 10, { move: 4, gain: 0.5 })).toEqual([4, 1.5]);
     expect(pulseOf("scale", 0, 90, 10, { move: 4, gain: 0.5 })).toEqual([4, 0]);
