@@ -77,3 +77,18 @@ def test_a_drag_over_the_heatmap_brushes_steps_and_a_click_selects_a_unit(score)
     expect(score.root.locator(".rnnwidget-pinned")).to_have_text(f"#{order[9]}")
     score.settled()
     assert score.ask("told([inspector.units, inspector.steps])") == [[order[9]], [6, 12]]
+
+
+def test_the_row_under_the_pointer_is_named_beside_it_and_in_the_readout(score):
+    score.rest()
+    order, traced = score.order(), score.root.locator(".rnnwidget-unit-name")
+    expect(traced).to_have_count(1)
+    unit = traced.inner_text()
+    here = score.root.locator(".rnnwidget-unit-here")
+    row = next(row for row in (3, 8) if f"#{order[row]}" != unit)
+    score.page.mouse.move(*score.cell_box(row, 4, 12, 20))
+    expect(here).to_have_text(f"#{order[row]}")
+    expect(score.readout).to_contain_text(f"cursor: unit {order[row]} · step 4")
+    score.page.mouse.move(*score.cell_box(order.index(int(unit[1:])), 4, 12, 20))
+    expect(here).to_be_hidden()
+    expect(traced).to_have_text(unit)
