@@ -23,6 +23,8 @@ export interface AnswerSteps {
   reason: string;
   /** What the answer has a number for; `before`, `after` and `truth` hold a line for each. */
   labels?: string[];
+  /** What the answer itself calls them: a choice is told to Python by these. */
+  names?: string[];
   /** The label to show while the person has chosen none. */
   picked?: number;
   limits?: [number, number] | null;
@@ -53,15 +55,12 @@ function floats(bytes: Bytes): Float32Array {
   return new Float32Array(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice().buffer);
 }
 
-/** The lines that fit a picture of so many steps, of the label asked for where there is one; null if there are none. */
-export function linesOf(
-  wire: AnswerSteps | Record<string, never>,
-  steps: number,
-  wanted: string | null = null,
-): Lines | null {
+/** The lines that fit a picture of so many steps, of the name asked for where there is one; null if there are none. */
+export function linesOf(wire: AnswerSteps | Record<string, never>, steps: number, told = ""): Lines | null {
   if (!("number" in wire) || !wire.before || wire.steps !== steps) return null;
   const labels = wire.labels ?? ["answer"];
-  const place = labels.includes(wanted ?? "") ? labels.indexOf(wanted!) : (wire.picked ?? 0);
+  const wanted = (wire.names ?? labels).indexOf(told);
+  const place = told !== "" && wanted >= 0 ? wanted : (wire.picked ?? 0);
   const own = (bytes: Bytes | null | undefined) =>
     bytes ? floats(bytes).subarray(place * steps, (place + 1) * steps) : null;
   return {
@@ -85,6 +84,8 @@ export interface AnswerSheet {
   wire: AnswerSteps | Record<string, never>;
   /** The number of the answer on show: lines of an older one are drawn faint. */
   number: number;
+  /** The name that the person has chosen to be told of. */
+  told: string;
   /** Whether the run without edits is on show alone. */
   before?: boolean;
   steps: number;
@@ -99,19 +100,20 @@ export class AnswerLane {
   private readonly margin: HTMLElement;
   private readonly canvas = make("canvas", { role: "img", "aria-label": "answer after every step" });
   private readonly reason = make("span", { class: "rnnwidget-lane-reason" });
-  private readonly label = make("span", { class: "rnnwidget-muted rnnwidget-clipped" });
+  private readonly label = make("span", { class: "rnnwidget-clipped" });
   private readonly title = make("span", {});
   private readonly choice = make("select", { "aria-label": "answer shown after every step" });
+  private readonly caption = make("span", { class: "rnnwidget-caption" }, this.label, this.choice);
   private readonly truth = textAt("rnnwidget-line-label", 0, "");
   private readonly before = textAt("rnnwidget-line-label", 0, "");
   private readonly after = textAt("rnnwidget-line-label", 0, "");
-  private chosen: string | null = null;
   private sheet: AnswerSheet | null = null;
   private lines: Lines | null = null;
 
-  /** `brief` where another lane on the page gives the whole reason. */
+  /** `choose` is told the name chosen; `brief` where another lane on the page gives the whole reason. */
   constructor(
     private readonly cursor: Cursor,
+    choose: (name: string) => void,
     private readonly brief = false,
   ) {
     const parts = laneParts("answer-lane");
@@ -121,11 +123,11 @@ export class AnswerLane {
     this.truth.dataset.line = "dotted";
     this.after.dataset.line = "solid";
     if (brief) this.choice.setAttribute("aria-label", "answer shown after every step, in the ripple");
-    this.gutter.append(this.title, this.label, this.choice);
-    parts.field.append(this.canvas, this.reason);
+    this.gutter.append(this.title);
+    parts.field.append(this.caption, this.canvas, this.reason);
     this.choice.addEventListener("change", () => {
-      this.chosen = this.choice.value;
-      if (this.sheet) this.paint(this.sheet);
+      const { labels = [], names = labels } = (this.sheet?.wire ?? {}) as Partial<AnswerSteps>;
+      choose(names[labels.indexOf(this.choice.value)] ?? "");
     });
     cursor.listen(() => this.write());
   }
@@ -133,7 +135,7 @@ export class AnswerLane {
   paint(sheet: AnswerSheet): void {
     const { wire, number, steps, scale, theme } = sheet;
     this.sheet = sheet;
-    const found = linesOf(wire, steps, this.chosen);
+    const found = linesOf(wire, steps, sheet.told);
     const lines = found && sheet.before ? { ...found, after: null } : found;
     const stale = !("number" in wire) || wire.number !== number;
     this.lines = lines;
@@ -188,6 +190,7 @@ export class AnswerLane {
     this.choice.hidden = choices.length === 0;
     this.label.hidden = !this.choice.hidden;
     setText(this.label, this.lines?.label ?? "");
+    this.label.title = `${this.lines?.label ?? ""}: ${meaning}`;
     const known = [...this.choice.options].map(({ value }) => value);
     if (choices.length !== known.length || choices.some((label, place) => label !== known[place]))
       this.choice.replaceChildren(...choices.map((label) => make("option", { value: label }, label)));

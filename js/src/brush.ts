@@ -2,20 +2,22 @@ import { make } from "./dom";
 import type { Link } from "./link";
 import type { TimeScale } from "./timescale";
 
-/** A range of steps drawn with the pointer on the axis or the tokens, shown as a band over all lanes. */
+/** A range of steps drawn with the pointer along a field on the time axis, shown as a band over all lanes. */
 export class Brush {
   readonly band = make("div", { class: "rnnwidget-brush", hidden: "" });
   private scale: TimeScale | null = null;
   private anchor: { step: number; x: number } | null = null;
   private draft: [number, number] | null = null;
+  private drawn = false;
 
   constructor(private readonly link: Link) {}
 
-  attach(field: HTMLElement): void {
+  /** A click without a drag clears the brush where it means nothing else. */
+  attach(field: HTMLElement, clears = true): void {
     field.classList.add("rnnwidget-brushable");
     field.addEventListener("pointerdown", (event) => this.start(event, field));
     field.addEventListener("pointermove", (event) => this.extend(event, field));
-    field.addEventListener("pointerup", () => this.finish());
+    field.addEventListener("pointerup", () => this.finish(clears));
     field.addEventListener("pointercancel", () => this.cancel());
   }
 
@@ -45,7 +47,15 @@ export class Brush {
     if (this.link.get("steps")) this.link.set({ steps: null });
   }
 
+  /** Whether the click that follows is the end of a drag, asked once. */
+  get wasDrawn(): boolean {
+    const { drawn } = this;
+    this.drawn = false;
+    return drawn;
+  }
+
   private start(event: PointerEvent, field: HTMLElement): void {
+    this.drawn = false;
     if (event.button !== 0 || !this.scale) return;
     const x = event.clientX - field.getBoundingClientRect().left;
     this.anchor = { step: this.scale.stepAt(x), x };
@@ -62,12 +72,13 @@ export class Brush {
     this.show(scale);
   }
 
-  private finish(): void {
+  private finish(clears: boolean): void {
     if (!this.anchor) return;
     const steps = this.draft;
     this.cancel();
+    this.drawn = steps !== null;
     if (steps) this.link.set({ steps });
-    else this.clear();
+    else if (clears) this.clear();
   }
 
   private cancel(): void {

@@ -1,9 +1,9 @@
 import { Choice } from "./choice";
-import { make, setAttribute, setText, uniqueId } from "./dom";
+import { make, setAttribute, setCutBefore, setText, uniqueId } from "./dom";
 import { formatShort, formatSigned } from "./format";
 import type { Gate, Kind } from "./frame";
 import type { Inherited, Setting, Track } from "./link";
-import { TrackStrip, trackInWords } from "./track";
+import { TrackStrip, trackInNumbers } from "./track";
 
 const KIND_NAMES: Record<Kind, string> = {
   shift: "shift: add to the pre-activation",
@@ -33,7 +33,8 @@ export class Dial {
   private kept: Setting | null = null;
   private mean = Number.NaN;
   private wider: Partial<Record<Kind, Inherited>> = {};
-  private answers = "";
+  /** What the curve is of, and its ends. */
+  private answers: [string, string] = ["", ""];
   private readonly slider = make("input", { type: "range" });
   private readonly box = make("input", { type: "number" });
   private readonly reset = make("button", { type: "button", class: "rnnwidget-reset" }, "⟲");
@@ -121,7 +122,8 @@ export class Dial {
   draw(track: Track | undefined, span: [number, number]): void {
     const shown = track?.kind === this.kind ? track : null;
     this.strip.show(shown, this.gate[this.kind], span);
-    this.answers = shown ? trackInWords(shown) : "";
+    const numbers = shown ? trackInNumbers(shown) : "";
+    this.answers = [numbers && shown!.name, numbers];
     this.tell();
   }
 
@@ -134,13 +136,10 @@ export class Dial {
   }
 
   private tell(): void {
-    for (const [place, text] of [
-      [this.wide, this.inherited],
-      [this.words[1]!, this.answers],
-    ] as const) {
-      setText(place, text);
-      place.title = text;
-    }
+    const [name, numbers] = this.answers;
+    setCutBefore(this.words[1]!, name && `${name} ${numbers}`, numbers.length + 1);
+    setText(this.wide, this.inherited);
+    this.wide.title = this.inherited;
     this.wide.hidden = this.inherited === "";
   }
 

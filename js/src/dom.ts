@@ -26,6 +26,15 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Text whose last letters stay where there is no room for all of it: it is cut before them. */
+export function setCutBefore(element: HTMLElement, text: string, kept: number): void {
+  if (element.textContent === text) return;
+  const at = Math.max(0, text.length - kept);
+  element.classList.add("rnnwidget-cut");
+  element.replaceChildren(make("span", {}, text.slice(0, at)), make("span", {}, text.slice(at)));
+  element.title = text;
+}
+
 /** An id that is unique on the page, for aria-labelledby and its kin. */
 export function uniqueId(stem: string): string {
   return `rnnwidget-${stem}-${Math.random().toString(36).slice(2, 12)}`;

@@ -1,6 +1,6 @@
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import { type Equation, equationsAt } from "./equations";
+import { type Equation, equationsAt, hasEquation } from "./equations";
 import { formatValue } from "./format";
 import { currentLayer, type FilledFrame } from "./frame";
 import { type Lane, laneParts, type Sheet } from "./lane";
@@ -15,6 +15,12 @@ export class EquationLane implements Lane {
   private shape = "";
   private numbers: HTMLElement[] = [];
   private notes: HTMLElement[] = [];
+  /** Where a person registered the layer there is nothing to write out. */
+  private readonly own = make(
+    "span",
+    { class: "rnnwidget-muted" },
+    "values of this step; its equation is your own",
+  );
 
   constructor(private readonly cursor: Cursor) {
     const parts = laneParts("equation");
@@ -40,7 +46,7 @@ export class EquationLane implements Lane {
     setText(this.caption, "update");
     setText(this.when, `#${frame.trace.unit} at ${step}`);
     const shape = JSON.stringify(equations.map(({ parts }) => parts.map(({ symbol }) => symbol)));
-    if (shape !== this.shape) this.build(equations, shape);
+    if (shape !== this.shape) this.build(equations, shape, !hasEquation(family));
     const values = equations.flatMap(({ parts }) => parts.filter((part) => "value" in part));
     for (const [index, { value }] of values.entries()) setText(this.numbers[index]!, formatValue(value));
     for (const [index, { rule }] of equations.entries()) {
@@ -49,7 +55,7 @@ export class EquationLane implements Lane {
     }
   }
 
-  private build(equations: Equation[], shape: string): void {
+  private build(equations: Equation[], shape: string, own: boolean): void {
     this.shape = shape;
     this.numbers = [];
     this.notes = [];
@@ -60,6 +66,7 @@ export class EquationLane implements Lane {
         this.notes.push(note);
         return make("span", { class: "rnnwidget-equation-line" }, ...cells, note);
       }),
+      ...(own ? [this.own] : []),
     );
   }
 

@@ -76,6 +76,9 @@ function rnn(now: Series, nonlinearity: string): Equation[] {
   return [checked(parts, h, rule)];
 }
 
+/** Whether the layer is PyTorch's own. */
+export const hasEquation = (family: string): boolean => ["lstm", "gru", "rnn"].includes(family);
+
 /** The update equations of the traced unit at one step, with their numbers. */
 export function equationsAt(
   trace: Trace,

@@ -114,11 +114,22 @@ export interface Answer {
 
 export type WireAnswer = Wire<Answer>;
 
+/** The steps [start, stop) of a channel as they were, how far they were moved and by what they were scaled. */
+export interface Moved {
+  channel: number;
+  start: number;
+  stop: number;
+  move: number;
+  gain: number;
+}
+
 /** What a person can change of the input here, and what was changed. */
 export interface Writing {
   /** Why words cannot be retyped, and pulses not moved; empty where they can, null where there are none. */
   words: string | null;
   pulses: string | null;
+  /** The last pulse of each channel that was moved or scaled. */
+  moved?: Moved[];
   told: string[];
   changed_steps: number[];
   /** Steps that the run before does not have. */

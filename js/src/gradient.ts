@@ -11,6 +11,9 @@ import { Remembered } from "./remembered";
 const HEIGHT = 72;
 const TOP = 5;
 const BOTTOM = 60;
+/** Where zero has a line of its own below the decades, those end higher up. */
+const ABOVE_ZERO = 47;
+const ZERO = 64;
 const DECADES = 12;
 const LINE = 14;
 
@@ -44,6 +47,8 @@ export class GradientLane implements Lane {
   private readonly local = textAt("rnnwidget-line-label", 0, "");
   private readonly drawn = new Remembered();
   private gradient: Gradient | null = null;
+  /** Once there was one its room stays: what stands below would jump. */
+  private seen = false;
 
   constructor(private readonly cursor: Cursor) {
     const parts = laneParts("gradient");
@@ -61,9 +66,12 @@ export class GradientLane implements Lane {
     this.gradient = gradient;
     setText(this.message, gradient ? "" : frame.gradient_message);
     const other = gradient !== null && frame.gradient_message !== "";
-    this.element.dataset.state = other ? "other" : "own";
+    this.element.dataset.state = gradient ? (other ? "other" : "own") : this.seen ? "gone" : "none";
+    this.seen ||= gradient !== null;
     const told = other ? [frame.gradient_message] : [];
-    const caption = gradient ? [...told, gradient.caption, ...notFinite(gradient)].join(" · ") : "";
+    const caption = gradient
+      ? [...told, gradient.caption, ...notFinite(gradient), ...zero(gradient)].join(" · ")
+      : "";
     setText(this.caption, caption);
     this.caption.title = caption;
     this.canvas.setAttribute("aria-label", `gradient norm over the steps: ${caption}`);
@@ -76,9 +84,11 @@ export class GradientLane implements Lane {
     if (!gradient) return;
     const [low, high] = decades([gradient.total, gradient.local]);
     const span = high - low;
+    const zeros = lines.some((values) => values.includes(0));
+    const bottom = zeros ? ABOVE_ZERO : BOTTOM;
     const y = (value: number) => {
       const place = (Math.log10(Math.max(value, 1e-300)) - low) / span;
-      return BOTTOM - Math.max(0, place) * (BOTTOM - TOP);
+      return bottom - Math.max(0, place) * (bottom - TOP);
     };
     const stride = Math.max(1, Math.ceil(span / 3));
     const ticks: HTMLElement[] = [];
@@ -86,8 +96,7 @@ export class GradientLane implements Lane {
       drawRule(context, y(10 ** exponent), scale.width, theme.faint);
       ticks.push(textAt("rnnwidget-axis-label", y(10 ** exponent), formatPower(exponent)));
     }
-    const zeros = [gradient.total, gradient.local].some((values) => values.includes(0));
-    if (zeros) ticks.push(textAt("rnnwidget-axis-label", BOTTOM + 8, "0"));
+    if (zeros) ticks.push(textAt("rnnwidget-axis-label", ZERO, "0"));
     this.gutter.replaceChildren(name, ...ticks);
     for (const [values, width, dash] of [
       [gradient.local, 1.4, [1.5, 2.5]],
@@ -95,10 +104,10 @@ export class GradientLane implements Lane {
     ] as const) {
       const positive = values.map((value) => (value > 0 ? value : Number.NaN));
       drawLine(context, positive, scale, y, { color: theme.ink, width, dash: [...dash] });
-      drawOddSteps(context, values, scale, { top: TOP, bottom: BOTTOM }, theme.ink);
+      drawOddSteps(context, values, scale, { top: TOP, bottom }, theme.ink);
       context.fillStyle = theme.muted;
       values.forEach((value, step) => {
-        if (value === 0) context.fillRect(scale.centre(step) - 1, BOTTOM + 6, 2, 4);
+        if (value === 0) context.fillRect(scale.centre(step) - 1, ZERO - 2, 2, 4);
       });
     }
     this.placeLabels(gradient, y);
@@ -107,7 +116,7 @@ export class GradientLane implements Lane {
   private placeLabels(gradient: Gradient, y: (value: number) => number): void {
     const ends = [gradient.total, gradient.local].map((values) => {
       const last = values.findLast((value) => Number.isFinite(value) && value > 0);
-      return last === undefined ? BOTTOM + 8 : y(last);
+      return last === undefined ? ZERO : y(last);
     });
     const [total, local] = spread(ends, LINE, LINE / 2, HEIGHT - LINE / 2);
     this.total.style.top = `${total}px`;
@@ -130,6 +139,17 @@ export class GradientLane implements Lane {
 function notFinite({ total, local }: Gradient): string[] {
   const odd = total.filter((value, step) => !Number.isFinite(value) || !Number.isFinite(local[step])).length;
   return odd > 0 ? [`not finite at ${formatCount(odd, "step")}`] : [];
+}
+
+/** Where a log scale has no place for a line. */
+function zero({ total, local, local_label = "local" }: Gradient): string[] {
+  const [whole, own] = [total, local].map((values) => values.filter((value) => value === 0).length);
+  const told = (name: string, count: number) =>
+    count === total.length
+      ? `${name}zero at every step`
+      : `${name}zero at ${count} of ${formatCount(total.length, "step")}`;
+  if (whole === own) return whole ? [told("", whole)] : [];
+  return [...(whole ? [told("total ", whole)] : []), ...(own ? [told(`${local_label} `, own)] : [])];
 }
 
 const sized = (value: number | undefined) =>

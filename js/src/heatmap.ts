@@ -4,6 +4,7 @@ import { type ColorMap, colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
 import { make } from "./dom";
 import { outlineEdited } from "./edited";
+import { unitsOfRow } from "./frame";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import { drawMark } from "./marks";
 import { Remembered } from "./remembered";
@@ -118,10 +119,12 @@ export class HeatmapLane implements Lane {
     const { frame, scale } = this.sheet;
     const { rows, columns, column_factor } = frame.heatmap;
     const rowHeight = this.height / Math.max(1, rows);
-    const top = Math.min(this.cursor.row, rows - 1) * rowHeight;
+    const row = Math.min(this.cursor.row, rows - 1);
+    const top = row * rowHeight;
     const column = Math.min(columns - 1, Math.floor(this.cursor.step / column_factor));
     const left = (column / columns) * scale.width;
     const box = { top: `${top}px`, height: `${rowHeight}px` };
+    this.markers.point(unitsOfRow(frame, row), top + rowHeight / 2, this.height);
     Object.assign(this.rowBand.style, box, { width: `${scale.width}px` });
     Object.assign(this.cell.style, box, { left: `${left}px`, width: `${scale.width / columns}px` });
   }

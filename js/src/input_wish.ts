@@ -10,5 +10,7 @@ export type InputWish =
       move: number;
       gain: number;
       gesture: string;
+      /** Instead of what was done to those steps last. */
+      again?: boolean;
     }
   | { kind: "reset" };

@@ -67,7 +67,7 @@ export class Lanes {
       new EquationLane(cursor),
       new GradientLane(cursor),
     ];
-    this.answers = new AnswerLane(cursor);
+    this.answers = new AnswerLane(cursor, (told) => link.set({ told }));
     const overlay = make(
       "div",
       { class: "rnnwidget-overlay", "aria-hidden": "true" },
@@ -82,6 +82,7 @@ export class Lanes {
       this.live,
     );
     for (const field of [this.axis.field, tokens.field]) this.brush.attach(field);
+    for (const field of [this.heatmap.canvas, this.stimuli.canvas]) this.brush.attach(field, false);
     this.element.addEventListener("pointermove", (event) => this.follow(event));
     this.heatmap.canvas.addEventListener("click", (event) => this.select(event));
     this.heatmap.canvas.addEventListener("keydown", (event) => this.onKey(event));
@@ -114,8 +115,10 @@ export class Lanes {
     const number = frame.answer_number ?? 0;
     const own = "number" in wire && wire.number === number;
     const before = frame.answer?.edited === false;
-    if (this.answered.still(wire, own, before, frame.steps, scale.width, theme, devicePixelRatio)) return;
-    this.answers.paint({ wire, number, before, steps: frame.steps, scale, theme });
+    const told = this.link.get("told");
+    if (this.answered.still(wire, own, told, before, frame.steps, scale.width, theme, devicePixelRatio))
+      return;
+    this.answers.paint({ wire, number, told, before, steps: frame.steps, scale, theme });
   }
 
   stand(still: boolean): void {
@@ -135,7 +138,7 @@ export class Lanes {
   }
 
   private select(event: MouseEvent): void {
-    if (!this.frame) return;
+    if (this.brush.wasDrawn || !this.frame) return;
     const how = { range: event.shiftKey, toggle: event.ctrlKey || event.metaKey };
     const row = this.heatmap.rowAt(event);
     this.cursor.move({ row });

@@ -73,6 +73,8 @@ export interface Traits {
   units: number[];
   steps: [number, number] | null;
   scope: Scope;
+  /** The name in the answer that the person has chosen to be told of; empty while it is Python's choice. */
+  told: string;
   /** The state that the open ripple compares; empty while it is closed. */
   ripple: string;
   dials: Dials;

@@ -90,7 +90,7 @@ export class ReadoutLane implements Lane {
   private write(): void {
     if (!this.frame) return;
     const text = describeCell(this.frame, this.cursor.row, this.cursor.step);
-    setText(this.line, text);
-    this.line.title = text;
+    setText(this.line, `cursor: ${text}`);
+    this.line.title = this.line.textContent;
   }
 }

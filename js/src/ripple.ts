@@ -8,10 +8,11 @@ import { make, setText } from "./dom";
 import { formatCount, formatShort, formatValue, visibleToken } from "./format";
 import type { Answer } from "./frame";
 import { paintGrid } from "./heatmap";
-import { laneParts, textAt } from "./lane";
+import { laneParts } from "./lane";
 import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
-import { type Band, type Ripple, strongestCells, valueAt } from "./ripple_frame";
+import { type Band, mostAt, type Ripple, strongestCells, valueAt } from "./ripple_frame";
+import { labelOf } from "./ripple_label";
 import { hatchMissing, outlineEdits } from "./ripple_overlay";
 import { Room } from "./room";
 import type { Theme } from "./theme";
@@ -31,6 +32,7 @@ export interface RippleScene {
   answer: Answer | null;
   /** The number of the answer on show. */
   number: number;
+  told: string;
   lane: AnswerSteps | Record<string, never>;
 }
 
@@ -48,6 +50,8 @@ interface Strip {
 export function bandHeight(bands: number): number {
   return Math.max(SHORTEST, Math.min(TALLEST, Math.floor(ROOM / Math.max(1, bands))));
 }
+
+const sizeOf = (change: number) => (change === 0 ? "no change" : formatShort(change, 3));
 
 /** Every layer's change on one time axis, the lowest layer at the foot, the answer above. */
 export class RippleView {
@@ -73,12 +77,12 @@ export class RippleView {
 
   constructor(
     private readonly cursor: Cursor,
-    choose: (state: string) => void,
+    choose: { state(state: string): void; told(name: string): void },
     brief = false,
   ) {
-    this.answer = new AnswerLane(cursor, brief);
+    this.answer = new AnswerLane(cursor, choose.told, brief);
     this.tokens = new TokenLane(cursor);
-    this.states = new Choice("state compared in the ripple", choose);
+    this.states = new Choice("state compared in the ripple", choose.state);
     const scale = make("span", { class: "rnnwidget-colorbar" }, this.low, this.bar, this.high);
     const head = make("div", { class: "rnnwidget-ripple-head" }, this.caption, this.states.element, scale);
     const axis = laneParts("ripple-axis");
@@ -108,6 +112,7 @@ export class RippleView {
     this.answer.paint({
       wire: scene.lane,
       number: scene.number,
+      told: scene.told,
       steps: ripple.steps,
       scale: this.scale,
       theme,
@@ -164,12 +169,7 @@ export class RippleView {
     const outlines = make("canvas", { class: "rnnwidget-outlines", "aria-hidden": "true" });
     const value = make("span", { class: "rnnwidget-muted" });
     element.style.height = `${height}px`;
-    gutter.append(
-      textAt("rnnwidget-ripple-name", height / 2 - (height > 34 ? 7 : 0), band.label),
-      ...(height > 34
-        ? [textAt("rnnwidget-ripple-units", height / 2 + 8, formatCount(band.units, "unit"))]
-        : []),
-    );
+    gutter.append(labelOf(band, height));
     margin.append(value);
     field.append(canvas, outlines);
     return { band, height, element, canvas, outlines, field, value };
@@ -189,13 +189,13 @@ export class RippleView {
     const plain = { ...cells, values: cells.values.map((value) => (Number.isNaN(value) ? 0 : value)) };
     paintGrid(canvas, plain, limits, colorsOf(true, theme), this.scale.width, height);
     hatchMissing(canvas, cells, this.scale.width, height, theme);
-    setText(strip.value, `|Δ| ≤ ${formatShort(band.most)}`);
+    setText(strip.value, band.most > 0 ? `|Δ| ≤ ${formatShort(band.most)}` : "no change");
     strip.value.title = `the largest change of layer ${band.label}`;
     const odd = countMarks(cells.values, limits).get("nan") ?? 0;
     const words = [
       `layer ${band.label}, change of the ${ripple.state} state`,
       `${formatCount(band.units, "unit")} by ${formatCount(ripple.steps, "step")}`,
-      `largest ${formatShort(band.most, 3)}`,
+      band.most > 0 ? `largest ${formatShort(band.most, 3)}` : "no change",
       ...(odd > 0 ? [`hatched where there is nothing to compare: ${formatCount(odd, "cell")}`] : []),
     ];
     canvas.setAttribute("aria-label", words.join("; "));
@@ -240,7 +240,9 @@ export class RippleView {
   }
 
   private write(): void {
-    if (this.scene) setText(this.readout, this.words(this.scene));
+    if (!this.scene) return;
+    setText(this.readout, this.words(this.scene));
+    this.readout.title = this.readout.textContent;
   }
 
   /** The cell under the pointer in words, or the largest change of each layer at the cursor's step. */
@@ -259,14 +261,12 @@ export class RippleView {
         valueAt(band, ripple.limit, this.hovered.row, column),
       )}`;
     }
-    const sizes = ripple.bands.map((band) => {
-      const column = Math.floor(step / band.column_factor);
-      const changes = Array.from({ length: band.rows }, (_, row) =>
-        Math.abs(valueAt(band, ripple.limit, row, column)),
-      ).filter((change) => !Number.isNaN(change));
-      return `${band.label} ${changes.length > 0 ? formatShort(Math.max(...changes), 3) : "–"}`;
-    });
-    if (sizes.every((size) => size.endsWith(" –"))) return `${when} · nothing to compare`;
-    return `${when} · largest |${symbol}|: ${sizes.join(", ")}`;
+    const sizes = this.strips.map(({ band }) => ({ layer: band.label, most: mostAt(band, ripple, step) }));
+    if (sizes.every(({ most }) => most === null)) return `${when} · nothing to compare`;
+    if (sizes.every(({ most }) => !most)) return `${when} · no change in any layer`;
+    const told = sizes.map(
+      ({ layer, most }) => `${most === null ? "nothing to compare" : sizeOf(most)} in ${layer}`,
+    );
+    return `${when} · largest |${symbol}|: ${told.join(", ")}`;
   }
 }

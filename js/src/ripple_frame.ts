@@ -81,3 +81,11 @@ export function strongestCells(band: Band, limit: number, rows: number, columns:
     }
   return { ...grid, values: values.map((value) => onColorScale(value, limit)) };
 }
+
+/** The largest change of a layer at a step; null where there is nothing to compare. */
+export function mostAt(band: Band, { limit }: Ripple, step: number): number | null {
+  const column = Math.floor(step / band.column_factor);
+  const changes = Array.from({ length: band.rows }, (_, row) => Math.abs(valueAt(band, limit, row, column)));
+  const known = changes.filter((change) => !Number.isNaN(change));
+  return known.length > 0 ? Math.max(...known) : null;
+}

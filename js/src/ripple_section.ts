@@ -18,7 +18,11 @@ export class RippleSection {
     cursor: Cursor,
   ) {
     const id = uniqueId("ripple");
-    this.view = new RippleView(cursor, (state) => link.set({ ripple: state }), true);
+    this.view = new RippleView(
+      cursor,
+      { state: (state) => link.set({ ripple: state }), told: (told) => link.set({ told }) },
+      true,
+    );
     this.view.element.id = id;
     this.button.append(this.sign, "ripple");
     this.button.setAttribute("aria-controls", id);
@@ -55,6 +59,7 @@ export class RippleSection {
       edits: frame.edits,
       answer: frame.answer,
       number: frame.answer_number ?? 0,
+      told: this.link.get("told"),
       lane: this.link.get("lane"),
     };
     return this.view.paint(scene, ground);

@@ -28,6 +28,7 @@ export interface RippleTraits {
   lane: AnswerSteps | Record<string, never>;
   _drawn: number;
   state: string;
+  told: string;
 }
 
 /** A ripple in a cell of its own. */
@@ -50,9 +51,9 @@ export class RippleWidget {
     private readonly model: AnyModel<RippleTraits>,
     private readonly signal: AbortSignal,
   ) {
-    this.view = new RippleView(this.cursor, (state) => {
-      model.set("state", state);
-      model.save_changes();
+    this.view = new RippleView(this.cursor, {
+      state: (state) => this.say("state", state),
+      told: (told) => this.say("told", told),
     });
     const left = make("div", {}, this.title, this.edits);
     const head = make("header", { class: "rnnwidget-ripple-title" }, left, this.headline);
@@ -63,9 +64,14 @@ export class RippleWidget {
   /** Begins to follow the model; call it once the root is on the page. */
   start(): void {
     this.listen("_frame", () => this.take());
-    this.listen("lane", () => this.repainting.ask());
+    for (const trait of ["lane", "told"] as const) this.listen(trait, () => this.repainting.ask());
     this.repainting.start();
     this.take();
+  }
+
+  private say(trait: "state" | "told", value: string): void {
+    this.model.set(trait, value);
+    this.model.save_changes();
   }
 
   private listen(name: keyof RippleTraits, listener: () => void): void {
@@ -105,7 +111,15 @@ export class RippleWidget {
     this.view.element.hidden = !ripple;
     if (ripple) {
       const { tokens, edits, answer_number: number } = wire;
-      const scene = { ripple, tokens, edits, answer, number, lane: this.model.get("lane") };
+      const scene = {
+        ripple,
+        tokens,
+        edits,
+        answer,
+        number,
+        told: this.model.get("told"),
+        lane: this.model.get("lane"),
+      };
       if (!this.view.paint(scene, ground)) return false;
     }
     this.root.dataset.drawn = String(wire.version);

@@ -1,5 +1,5 @@
 import { prepare } from "./canvas";
-import { make } from "./dom";
+import { make, setText } from "./dom";
 import { editedUnits } from "./edited";
 import { formatCount } from "./format";
 import { type FilledFrame, type Margin, rowOfUnit } from "./frame";
@@ -22,9 +22,19 @@ export class RowMarkers {
   private readonly names = make("div", { class: "rnnwidget-unit-names" });
   private readonly marked = new Remembered();
   private shown = "";
+  private named = new Set<number>();
+
+  /** Names the row that has the frame, unless it has a name already. */
+  private readonly here = textAt("rnnwidget-unit-here", 0, "");
 
   constructor(gutter: HTMLElement) {
-    gutter.append(this.names, this.canvas);
+    gutter.append(this.names, this.here, this.canvas);
+  }
+
+  point(units: number[], at: number, height: number): void {
+    setText(this.here, units.length > 1 ? `#${units[0]} …` : `#${units[0] ?? "–"}`);
+    this.here.hidden = units.some((unit) => this.named.has(unit));
+    this.here.style.top = `${Math.max(LINE / 2, Math.min(height - LINE / 2, at))}px`;
   }
 
   paint(frame: FilledFrame, units: number[], height: number, theme: Theme): void {
@@ -32,7 +42,7 @@ export class RowMarkers {
     const shown = units.length > 0 ? units : [frame.trace.unit];
     this.paintNames(frame, shown, units.length > 0, rowHeight, height);
     const { edited, order, heatmap } = frame;
-    const what = JSON.stringify([edited, units, height, heatmap.rows, heatmap.row_factor]);
+    const what = JSON.stringify([edited, shown, units, height, heatmap.rows, heatmap.row_factor]);
     if (this.marked.still(what, order, theme, devicePixelRatio)) return;
     const { context } = prepare(this.canvas, MARKERS, height);
     const bar = (unit: number, left: number, width: number, color: string) => {
@@ -41,7 +51,7 @@ export class RowMarkers {
       if (row >= 0) context.fillRect(left, row * rowHeight, width, Math.max(1.5, rowHeight));
     };
     for (const unit of editedUnits(frame)) bar(unit, 7, 3, theme.accent);
-    for (const unit of units) bar(unit, 1, 4, theme.ink);
+    for (const unit of shown) bar(unit, 1, 4, units.length > 0 ? theme.ink : theme.muted);
   }
 
   private paintNames(
@@ -63,6 +73,7 @@ export class RowMarkers {
     const wanted = JSON.stringify([named, frame.trace.unit, selected]);
     if (wanted === this.shown) return;
     this.shown = wanted;
+    this.named = new Set(named.map(({ unit }) => unit));
     this.names.replaceChildren(
       ...named.map(({ unit, place }) => {
         const pinned = unit === frame.trace.unit;

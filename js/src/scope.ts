@@ -45,7 +45,7 @@ export class ScopeChips {
       text: brush ? `${brush[0]}–${brush[1] - 1}` : "brushed",
       name: brush
         ? `brushed, ${brush[0]} to ${brush[1] - 1}`
-        : "brushed: none; drag over the axis or the tokens",
+        : "brushed: none; drag over the axis or the heatmap",
       disabled: !brush,
     };
     const always = { value: "all", text: `all ${frame.steps}`, name: `all ${frame.steps} steps` };

@@ -80,8 +80,9 @@ export class Score {
       if (this.complaint) this.take();
     });
     this.link.listen("_status", () => this.tellStatus());
-    this.link.listen("lane", () => this.lanes.paintAnswers());
-    for (const trait of ["lane", "ripple"] as const) this.link.listen(trait, () => this.repaintRipple());
+    for (const trait of ["lane", "told"] as const) this.link.listen(trait, () => this.lanes.paintAnswers());
+    for (const trait of ["lane", "told", "ripple"] as const)
+      this.link.listen(trait, () => this.repaintRipple());
     for (const trait of ["units", "steps"] as const) this.link.listen(trait, () => this.refresh());
     // Hosts mark what is around a view, and each of its widgets hears of it in turn.
     this.link.listenToKernel(() =>

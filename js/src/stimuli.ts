@@ -1,18 +1,20 @@
-import { rangeOf } from "./answer_series";
 import { prepare } from "./canvas";
+import { channelScales } from "./channel_scales";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatShort } from "./format";
-import type { FilledFrame, Inputs } from "./frame";
+import type { FilledFrame, Inputs, Moved } from "./frame";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
 import { Pulse } from "./pulse";
 import { Remembered } from "./remembered";
+import type { TimeScale } from "./timescale";
 
 /** The height of one channel. */
-export const CHANNEL = 30;
-const PAD = 6;
+export const CHANNEL = 38;
+const PAD = 8;
+const CONTROLS = 22;
 
 /** Continuous inputs, one band a channel; the brushed steps of a channel can be moved and scaled. */
 export class StimulusLane implements Lane {
@@ -20,7 +22,7 @@ export class StimulusLane implements Lane {
   private readonly gutter: HTMLElement;
   private readonly field: HTMLElement;
   private readonly margin: HTMLElement;
-  private readonly canvas = make("canvas", { "aria-hidden": "true" });
+  readonly canvas = make("canvas", { "aria-hidden": "true" });
   private readonly zones = make("div", { class: "rnnwidget-pulse-zones" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
   private readonly reset = make("button", { type: "button" }, "reset input");
@@ -30,6 +32,8 @@ export class StimulusLane implements Lane {
   private pulses: Pulse[] = [];
   private values: HTMLElement[] = [];
   private inputs: Inputs | null = null;
+  private scale: TimeScale | null = null;
+  private moved: Moved[] = [];
 
   constructor(
     private readonly cursor: Cursor,
@@ -44,6 +48,8 @@ export class StimulusLane implements Lane {
     this.field.append(this.canvas, this.zones);
     this.reset.addEventListener("click", () => link.request({ inputs: { kind: "reset" } }));
     cursor.listen(() => this.write());
+    // A change that was refused: the numbers go back to what is in force.
+    link.listen("_status", () => this.showPulses());
   }
 
   /** Nobody is there to move a pulse. */
@@ -62,20 +68,33 @@ export class StimulusLane implements Lane {
     if (!this.drawn.still(inputs.data, inputs.before, names, scale.width, theme, devicePixelRatio))
       this.draw(inputs, frame.steps, { scale, theme });
     this.build(inputs.names, frame.writing?.pulses === "");
-    for (const pulse of this.pulses) pulse.show(scale);
+    this.scale = scale;
+    this.moved = frame.writing?.moved ?? [];
+    this.showPulses();
     this.describe(frame);
     this.write();
   }
 
-  /** Each channel on a scale of its own with zero in it: as it is, and as it was before where it was changed. */
+  private showPulses(): void {
+    if (!this.scale) return;
+    for (const [channel, pulse] of this.pulses.entries())
+      pulse.show(this.scale, this.moved.find((moved) => moved.channel === channel) ?? null);
+  }
+
+  /** Each channel as it is, and as it was before where it was changed. */
   private draw(inputs: Inputs, steps: number, { scale, theme }: Omit<Sheet, "frame">): void {
     const { context } = prepare(this.canvas, scale.width, CHANNEL * inputs.names.length);
-    const labels = inputs.names.flatMap((name, channel) => {
+    const lines = inputs.names.map((_, channel) => {
       const own = (values: Float32Array) => values.subarray(channel * steps, (channel + 1) * steps);
-      const [values, before] = [own(inputs.data), inputs.before && own(inputs.before)];
+      return [own(inputs.data), ...(inputs.before ? [own(inputs.before)] : [])];
+    });
+    const scales = channelScales(lines);
+    const labels = inputs.names.flatMap((name, channel) => {
+      const [values, before] = [lines[channel]![0]!, lines[channel]![1]];
       const top = channel * CHANNEL;
       const area = { top: top + PAD, bottom: top + CHANNEL - PAD };
-      const [low, high] = rangeOf([values, ...(before ? [before] : []), new Float32Array(1)]);
+      const { range, ticks } = scales[channel]!;
+      const [low, high] = range;
       const y = (value: number) => area.bottom - ((value - low) / (high - low)) * (area.bottom - area.top);
       drawRule(context, y(0), scale.width, theme.faint);
       if (before) drawLine(context, before, scale, y, { color: theme.muted, width: 1.2, dash: [1.5, 2.5] });
@@ -83,7 +102,7 @@ export class StimulusLane implements Lane {
       drawOddSteps(context, values, scale, area, theme.ink);
       const label = textAt("rnnwidget-channel", top + CHANNEL / 2, name);
       label.title = name;
-      const ends = [high, low].map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
+      const ends = ticks.map((value) => textAt("rnnwidget-axis-label", y(value), formatShort(value)));
       return [label, ...ends];
     });
     this.gutter.replaceChildren(...labels);
@@ -119,7 +138,7 @@ export class StimulusLane implements Lane {
     this.values = names.map((_, channel) => textAt("rnnwidget-channel-value", (channel + 0.5) * CHANNEL, ""));
     this.margin.replaceChildren(...this.values, ...this.pulses.map(({ controls }) => controls));
     for (const [channel, { controls }] of this.pulses.entries())
-      controls.style.top = `${channel * CHANNEL + 4}px`;
+      controls.style.top = `${channel * CHANNEL + (CHANNEL - CONTROLS) / 2}px`;
   }
 
   private describe(frame: FilledFrame): void {
@@ -131,8 +150,8 @@ export class StimulusLane implements Lane {
     if (!this.foot.isConnected) this.field.append(this.foot);
     const brushed = this.link.get("steps") !== null;
     const how = brushed
-      ? "drag a pulse: ↔ moves it, ↕ scales it"
-      : "brush steps on the axis to move or scale a pulse";
+      ? "drag a pulse: ↔ move, ↕ scale"
+      : "brush steps, here or on the axis, to move or scale a pulse";
     const most = brushed ? 1 : 0;
     const parts = [...writing.told, ...(writing.told.length <= most ? [writing.pulses || how] : [])];
     setText(this.told, parts.join(" · "));

@@ -22,12 +22,12 @@ export function spanOf(tracks: Track[]): [number, number] {
   return [low - missing, high + missing];
 }
 
-/** The answer along the track in words: its two ends where there is room for no more. */
-export function trackInWords({ name, answers }: Track): string {
+/** The answer along the track in numbers: its two ends. */
+export function trackInNumbers({ answers }: Track): string {
   const known = answers.filter((answer) => answer !== null);
   if (known.length === 0) return "";
   const [low, high] = [Math.min(...known), Math.max(...known)].map((value) => formatValue(value, 2));
-  return low === high ? `${name} ${low}` : `${name} ${low} … ${high}`;
+  return low === high ? low! : `${low} … ${high}`;
 }
 
 /** The answer at every value of a slider, as a ridge above its line. */

@@ -111,11 +111,34 @@ describe("the answer lane of a forecast", () => {
     expect(choice.value).toBe("left");
   });
 
+  it("is one choice with the ripple's: either moves both, and Python is told the answer's own name", async () => {
+    const names = { labels: ["P(␣)", "P(b)", "P(c)"], names: [" ", "b", "c"], picked: 0, truth: null };
+    const values = floats([...along(() => 0.2), ...along(() => 0.3), ...along(() => 0.5)]);
+    const ripple = { state: "hidden", states: ["hidden"], limit: 1, steps: STEPS, bands: [], left_out: [] };
+    const { root, model } = await mount({
+      ripple: "hidden",
+      lane: lane({ ...names, limits: [0, 1], series: false, before: values, after: values }),
+      _frame: lstmFrame({ edited: true }, { answer_number: 1, ripple: { ...ripple, unmatched: 0 } as never }),
+    });
+    const menus = [...root.querySelectorAll<HTMLSelectElement>(".rnnwidget-answer-lane select")];
+    expect(menus.map(({ value }) => value)).toEqual(["P(␣)", "P(␣)"]);
+    await userEvent.selectOptions(menus[0]!, "P(c)");
+    expect(menus.map(({ value }) => value)).toEqual(["P(c)", "P(c)"]);
+    expect(model.saved).toContainEqual({ told: "c" });
+    await userEvent.selectOptions(menus[1]!, "P(␣)");
+    expect(menus.map(({ value }) => value)).toEqual(["P(␣)", "P(␣)"]);
+    expect(model.get("told")).toBe(" ");
+    model.receive({ told: "b" });
+    for (const lane of root.querySelectorAll(".rnnwidget-answer-lane .rnnwidget-margin"))
+      expect(lane.textContent).toContain("after 0.30");
+  });
+
   it("has no choice where there is one channel, or one chance says the other", async () => {
     const { find, model } = await show({ labels: ["output"] });
     const choice = find<HTMLSelectElement>(`${LANE} select`);
     expect(choice.hidden).toBe(true);
-    expect(find(`${LANE} .rnnwidget-gutter`).textContent).toContain("answeroutput");
+    expect(find(`${LANE} .rnnwidget-gutter`).textContent).toContain("answer");
+    expect(find(`${LANE} .rnnwidget-caption > span`).textContent).toBe("output");
     model.receive({ lane: lane({ labels: ["P(no)", "P(yes)"], limits: [0, 1], picked: 1 }) });
     expect(choice.hidden).toBe(true);
     expect(find(`${LANE} canvas`).getAttribute("aria-label")).toContain("P(yes)");

@@ -55,6 +55,19 @@ describe("bars", () => {
     ]);
   });
 
+  it("begin and end at the same places, the one that is told of too: a larger number is a longer bar", async () => {
+    const labels = ["length of answer", "entropy", "rain in the evening"];
+    const values = floats([0.2, 0.5, 0.6]);
+    const answer = { labels, before: values, after: values, range: [0, 1], picked: 2 };
+    const { root } = await mount({ _frame: framed(answer) });
+    const boxes = (part: string) =>
+      [...root.querySelectorAll(`.rnnwidget-bar-${part}`)].map((bar) => bar.getBoundingClientRect());
+    expect(new Set(boxes("track").map(({ left, right }) => `${left} ${right}`)).size).toBe(1);
+    const [one, two, three] = boxes("after").map(({ width }) => width);
+    expect(one! < two! && two! < three!).toBe(true);
+    expect(getComputedStyle(root.querySelector(".rnnwidget-picked > span")!).fontWeight).toBe("600");
+  });
+
   it("give long names room, and keep it", async () => {
     const { root, show } = await mount({ _frame: framed(named(["entropy (nats)", "length of answer"])) });
     const names = () => [...root.querySelectorAll<HTMLElement>(".rnnwidget-bar-name")];

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { type Equation, equationsAt } from "../src/equations";
 import type { Trace } from "../src/frame";
+import { lstmFrame } from "./fixture";
+import { mount } from "./mount";
 
 function trace(now: Record<string, number>, previous: Record<string, number> = {}): Trace {
   const one = (value: number) => new Float32Array([0, value]);
@@ -74,5 +76,14 @@ describe("update equations", () => {
   it("of a family of one's own: its values", () => {
     const [all] = equationsAt(trace({ rate: 0.5, adaptation: 0.25 }), "leaky", "", 1);
     expect(symbols(all!)).toBe("rate adaptation");
+  });
+
+  it("of a family of one's own: the page says that there is none, and of PyTorch's own it does not", async () => {
+    const told = "values of this step; its equation is your own";
+    const { find, show } = await mount();
+    expect(find(".rnnwidget-equation").textContent).not.toContain(told);
+    const layers = [{ name: "lstm.l0", label: "cell", family: "leaky", units: 64 }];
+    await show(lstmFrame({}, { version: 2, layers }));
+    expect(find(".rnnwidget-equation .rnnwidget-field").lastElementChild!.textContent).toBe(told);
   });
 });

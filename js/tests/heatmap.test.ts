@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { colorIndex, DIVERGING, SEQUENTIAL } from "../src/colormap";
 import type { FilledFrame, Wire } from "../src/frame";
 import { floats, ints, lstmFrame } from "./fixture";
-import { HEATMAP, mount, pixelAt } from "./mount";
+import { HEATMAP, mount, pixelAt, point } from "./mount";
 
 const VALUES = [
   [-1, -0.5, 0, 0.5],
@@ -146,5 +146,32 @@ describe("the heatmap's pixels", () => {
     expect(find(HEATMAP).getAttribute("aria-label")).toBe(
       "heatmap: hidden state, layer 0→; 64 units by 60 steps; colours from −1 to 1",
     );
+  });
+});
+
+describe("a pointer on the heatmap", () => {
+  const drag = (canvas: HTMLCanvasElement, from: number, to: number, down = 0.5) => {
+    canvas.setPointerCapture = () => undefined;
+    point(canvas, "pointerdown", from, 0.2);
+    point(canvas, "pointermove", to, down);
+    point(canvas, "pointerup", to, down);
+    canvas.click();
+  };
+
+  it("brushes steps where it is dragged along, and leaves the units selected", async () => {
+    const { find, model } = await mount({ units: [17, 5] });
+    drag(find<HTMLCanvasElement>(HEATMAP), 10.5 / 60, 19.5 / 60, 0.9);
+    expect(model.get("steps")).toEqual([10, 20]);
+    expect(model.get("units")).toEqual([17, 5]);
+    drag(find<HTMLCanvasElement>(HEATMAP), 19.5 / 60, 3.5 / 60);
+    expect(model.get("steps")).toEqual([3, 20]);
+  });
+
+  it("selects a unit where it is only pressed, and leaves the steps brushed", async () => {
+    const { find, model } = await mount({ units: [17], steps: [3, 9] });
+    drag(find<HTMLCanvasElement>(HEATMAP), 10.5 / 60, 10.5 / 60);
+    expect(model.get("steps")).toEqual([3, 9]);
+    expect(model.get("units")).toHaveLength(1);
+    expect(model.get("units")).not.toEqual([17]);
   });
 });

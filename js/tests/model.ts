@@ -18,6 +18,7 @@ const START: Traits = {
   scope: { units: "selected", layers: "this" },
   dials: {},
   ripple: "",
+  told: "",
   lane: {},
   inherited: {},
   _tracks: {},

@@ -140,7 +140,14 @@ describe("the ripple", () => {
     expect(whole!.textContent).toBe(reason);
     expect(whole!.scrollWidth).toBeLessThanOrEqual(whole!.clientWidth);
     expect(whole!.scrollHeight).toBeLessThanOrEqual(whole!.clientHeight);
-    expect(find(".rnnwidget-answer-lane").clientHeight).toBe(64);
+    expect(find(".rnnwidget-answer-lane").clientHeight).toBe(84);
+    for (const message of [whole!, brief!]) {
+      const [covers, lane] = [message, message.closest(".rnnwidget-answer-lane")!].map((part) =>
+        part.getBoundingClientRect(),
+      );
+      expect(covers!.top).toBeLessThanOrEqual(lane!.top);
+      expect(covers!.bottom).toBeGreaterThanOrEqual(lane!.bottom);
+    }
     expect(brief!.textContent).toBe("no answer along the way: the answer lane above says why");
     expect(brief!.title).toBe(reason);
   });
@@ -152,8 +159,19 @@ describe("the ripple", () => {
     expect(find(".rnnwidget-ripple-readout").textContent).toContain("layer 0→ · step 30");
     expect(find(".rnnwidget-ripple-readout").textContent).toContain("unit 2: Δh = 0.500");
     point(find(".rnnwidget-ripple-lanes"), "pointerleave", 0.5);
-    expect(find(".rnnwidget-ripple-readout").textContent).toContain("largest |Δh|: 0→ 0.5, 1→ 0");
+    expect(find(".rnnwidget-ripple-readout").textContent).toContain(
+      "largest |Δh|: no change in 1→, 0.5 in 0→",
+    );
     expect(find(".rnnwidget-crosshair").style.left).not.toBe("");
+  });
+
+  it("says that nothing changed, and no number, where nothing did", async () => {
+    const { root, find } = await open({ bands: rippleWire().bands.map((band) => ({ ...band, most: 0 })) });
+    for (const band of bands(root)) {
+      expect(band.querySelector(".rnnwidget-margin")!.textContent).toBe("no change");
+      expect(canvasOf(band).getAttribute("aria-label")).toContain("no change");
+    }
+    expect(find(".rnnwidget-ripple-readout").textContent).toMatch(/ · no change in any layer$/);
   });
 
   it("says at a step that has no counterpart that there is nothing to compare, and not that nothing changed", async () => {
@@ -175,7 +193,7 @@ describe("the ripple", () => {
       return words();
     };
     expect(over(20)).toMatch(/step 20.* · nothing to compare$/);
-    expect(over(30)).toMatch(/largest \|Δh\|: 0→ 0.5, 1→ 0$/);
+    expect(over(30)).toMatch(/largest \|Δh\|: no change in 1→, 0.5 in 0→$/);
   });
 
   it("says what is not on the axis and what has no counterpart", async () => {
@@ -205,6 +223,36 @@ describe("the ripple", () => {
     wire.bands[0]!.data = shorts([1, 2]);
     expect(() => decodeRipple(wire)).toThrow("2 values where 240 belong");
     expect(valueAt(decodeRipple(rippleWire())!.bands[0]!, 0.5, 1, 40)).toBe(Number.NaN);
+  });
+
+  it.each([
+    [1, "wraps"],
+    [9, "wraps"],
+    [14, "is cut before its number and its arrow"],
+  ])("names its layers in full: with %i of them a long name %s", async (count, how) => {
+    const band = (at: number) => ({
+      ...rippleWire().bands[0]!,
+      name: `l${at}`,
+      label: at > 0 ? `net.gru ${at}→` : "network.encoder_of_weather 10→",
+    });
+    const { root } = await open({ bands: Array.from({ length: count }, (_, at) => band(at)) });
+    for (const name of root.querySelectorAll<HTMLElement>(".rnnwidget-ripple-name")) {
+      const gutter = name.closest(".rnnwidget-gutter")!.getBoundingClientRect();
+      const box = name.parentElement!.getBoundingClientRect();
+      expect(box.left).toBeGreaterThanOrEqual(gutter.left);
+      expect(box.top).toBeGreaterThanOrEqual(gutter.top - 1);
+      expect(box.bottom).toBeLessThanOrEqual(gutter.bottom + 1);
+    }
+    const long = [...root.querySelectorAll<HTMLElement>(".rnnwidget-ripple-name")].at(-1)!;
+    expect([long.textContent, long.title]).toEqual(Array(2).fill("network.encoder_of_weather 10→"));
+    if (how === "wraps" && count === 1) expect(long.scrollHeight).toBeLessThanOrEqual(long.clientHeight);
+    const tail = long.lastElementChild!;
+    if (how !== "wraps") {
+      expect(tail.textContent).toBe("r 10→");
+      expect(tail.getBoundingClientRect().right).toBeLessThanOrEqual(
+        long.getBoundingClientRect().right + 0.5,
+      );
+    }
   });
 
   it("keeps all bands within its room", () => {

@@ -43,8 +43,32 @@ describe("the shared cursor", () => {
     point(find(HEATMAP), "pointermove", at(12), row(5));
     expect(find(".rnnwidget-text .rnnwidget-at-cursor").dataset.step).toBe("12");
     expect(find(".rnnwidget-token.rnnwidget-at-cursor").textContent).toBe("with");
-    expect(find(".rnnwidget-readout-line").textContent).toMatch(/^unit 38 · step 12 “with” · h = [−0-9.]+$/);
+    expect(find(".rnnwidget-readout-line").textContent).toMatch(
+      /^cursor: unit 38 · step 12 “with” · h = [−0-9.]+$/,
+    );
     expect(find(".rnnwidget-equation").textContent).toContain("#17 at 12");
+  });
+
+  it("names the row it frames beside it, the one that is traced has a mark of its own", async () => {
+    const { find, root } = await mount();
+    const here = find(".rnnwidget-unit-here");
+    const middle = (part: Element) => {
+      const { top, bottom } = part.getBoundingClientRect();
+      return (top + bottom) / 2;
+    };
+    point(find(HEATMAP), "pointermove", at(12), row(30));
+    expect([here.textContent, here.hidden]).toEqual(["#21", false]);
+    expect(find(".rnnwidget-readout-line").textContent).toContain("unit 21 ");
+    expect(middle(here)).toBeCloseTo(middle(find(".rnnwidget-row")), 0);
+    const names = [...root.querySelectorAll(".rnnwidget-unit-name")];
+    expect(names.map((name) => name.textContent)).toEqual(["#17"]);
+    const canvas = find<HTMLCanvasElement>(".rnnwidget-markers");
+    const marked = (index: number) =>
+      canvas.getContext("2d")!.getImageData(2, Math.floor((index + 0.5) * (canvas.height / 64)), 1, 1)
+        .data[3]! > 0;
+    expect([2, 30].map(marked)).toEqual([true, false]);
+    point(find(HEATMAP), "pointermove", at(12), row(2));
+    expect(here.hidden).toBe(true);
   });
 
   it("moves from a word and from any lane", async () => {
@@ -116,7 +140,7 @@ describe("the keyboard on the heatmap", () => {
     expect(readout(find)).toContain("unit 10 · step 2 ");
     await userEvent.keyboard("{PageDown}{End}");
     expect(readout(find)).toContain("unit 16 · step 59 ");
-    expect(find("[aria-live=polite].rnnwidget-live").textContent).toBe(readout(find));
+    expect(find("[aria-live=polite].rnnwidget-live").textContent).toBe(readout(find).replace("cursor: ", ""));
     await userEvent.keyboard("{ArrowRight}");
     expect(readout(find)).toContain("step 59 ");
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Track } from "../src/link";
-import { spanOf, trackInWords } from "../src/track";
+import { spanOf, trackInNumbers } from "../src/track";
 import { lstmFrame } from "./fixture";
 import { type Mounted, mount, nextFrame, point } from "./mount";
 
@@ -235,8 +235,19 @@ describe("the height of the tracks", () => {
     expect(spanOf([])).toEqual([0, 1]);
   });
 
-  it("is told in words", () => {
-    expect(trackInWords(track({ answers: [0.5, null, 0.5, 0.5, 0.5] }))).toBe("P(positive) 0.50");
-    expect(trackInWords(track({ answers: [null, null, null, null, null] }))).toBe("");
+  it("is told in numbers", () => {
+    expect(trackInNumbers(track({ answers: [0.5, null, 0.5, 0.5, 0.5] }))).toBe("0.50");
+    expect(trackInNumbers(track({ answers: [null, null, null, null, null] }))).toBe("");
+  });
+
+  it("keeps its numbers where the name of the answer is too long, and has all of it as a title", async () => {
+    const name = "P(rain in the evening and snow)";
+    const view = await mount({ _tracks: { forget_gate: track({ name }) } });
+    const words = dial(view, "forget gate").querySelector<HTMLElement>(".rnnwidget-words-answers")!;
+    expect([words.textContent, words.title]).toEqual(Array(2).fill(`${name} 0.10 … 0.90`));
+    const [cut, kept] = [...words.children].map((part) => part.getBoundingClientRect());
+    expect(words.firstElementChild!.scrollWidth).toBeGreaterThan(cut!.width);
+    expect(kept!.right).toBeLessThanOrEqual(words.getBoundingClientRect().right + 0.5);
+    expect(words.lastElementChild!.textContent).toBe(" 0.10 … 0.90");
   });
 });

@@ -65,6 +65,42 @@ describe("a margin bar", () => {
 });
 
 describe("the gradient lane", () => {
+  it("takes a line where there is none, keeps its room once there was one, and no cursor line runs through", async () => {
+    const none = { gradient: null, gradient_message: "give the inspector targets= and loss=" };
+    const frame = (change: object, version: number) => lstmFrame(scene, { version, ...change });
+    const { find, show } = await mount({ _frame: frame(none, 1) });
+    const box = (selector: string) => find(selector).getBoundingClientRect();
+    const covered = () =>
+      box(".rnnwidget-gradient-message").height === box(".rnnwidget-gradient").height &&
+      Number(getComputedStyle(find(".rnnwidget-gradient-message")).zIndex) >
+        Number(getComputedStyle(find(".rnnwidget-overlay")).zIndex);
+    expect(box(".rnnwidget-gradient").height).toBeLessThan(30);
+    expect(covered()).toBe(true);
+    await show(frame({}, 2));
+    const { height } = box(".rnnwidget-gradient");
+    expect(height).toBeGreaterThan(60);
+    await show(frame(none, 3));
+    expect(box(".rnnwidget-gradient").height).toBe(height);
+    expect(covered()).toBe(true);
+  });
+
+  it("says where a line is zero, and gives zero room below the decades", async () => {
+    const change = gradient([1, 0.1, 0.001], [0, 0, 1], { local_label: "local h" });
+    const { find, root, show } = await mount({ _frame: lstmFrame({ units: 8, steps: 3, unit: 1 }, change) });
+    const caption = () => find(".rnnwidget-gradient .rnnwidget-caption").textContent;
+    expect(caption()).toBe("‖∂L/∂(h, c)‖ · local h zero at 2 of 3 steps");
+    const ticks = [...root.querySelectorAll(".rnnwidget-gradient .rnnwidget-axis-label")];
+    const [last, zero] = ticks.slice(-2).map((tick) => {
+      const { top, bottom } = tick.getBoundingClientRect();
+      return (top + bottom) / 2;
+    });
+    expect(ticks.at(-1)!.textContent).toBe("0");
+    expect(zero! - last!).toBeGreaterThanOrEqual(15);
+    const all = gradient([1, 1, 2], [0, 0, 0]);
+    await show(lstmFrame({ units: 8, steps: 3, unit: 1 }, { ...all, version: 2 }));
+    expect(caption()).toBe("‖∂L/∂(h, c)‖ · local zero at every step");
+  });
+
   const gradient = (total: number[], local: number[], more: { local_label?: string } = {}) => ({
     gradient: { total: floats(total), local: floats(local), caption: "‖∂L/∂(h, c)‖", ...more },
   });
@@ -95,7 +131,9 @@ describe("the gradient lane", () => {
     };
     const marked = third();
     await show(lstmFrame(scene, { ...gradient([0, 0, 1], [0, 0, 1]), version: 2 }));
-    expect(find(".rnnwidget-gradient .rnnwidget-caption").textContent).toBe("‖∂L/∂(h, c)‖");
+    expect(find(".rnnwidget-gradient .rnnwidget-caption").textContent).toBe(
+      "‖∂L/∂(h, c)‖ · zero at 2 of 3 steps",
+    );
     expect(third()).not.toBe(marked);
   });
 });

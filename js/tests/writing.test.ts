@@ -118,7 +118,7 @@ describe("the words", () => {
 });
 
 describe("a pulse", () => {
-  const stimulus = (pulses: string, steps: [number, number] | null = [10, 14]) =>
+  const stimulus = (pulses: string, steps: [number, number] | null = [10, 14], moved: object[] = []) =>
     mount({
       steps,
       _frame: lstmFrame(
@@ -126,7 +126,7 @@ describe("a pulse", () => {
         {
           tokens: null,
           inputs: { names: ["go", "stay"], data: floats(Array.from({ length: 120 }, (_, at) => at % 9)) },
-          writing: writing({ words: null, pulses }) as never,
+          writing: writing({ words: null, pulses, moved: moved as never }) as never,
         },
       ),
     });
@@ -144,6 +144,25 @@ describe("a pulse", () => {
     const [wish] = wishes(model);
     expect(wish).toMatchObject({ kind: "pulse", channel: 1, start: 10, stop: 14, move: 3, gain: 1 });
     expect(model.get("steps")).toEqual([13, 17]);
+  });
+
+  it("stands in a lane whose numbers are apart from each other, from those of the next lane and from its name", async () => {
+    const { root } = await stimulus("");
+    const boxes = [
+      ...root.querySelectorAll(".rnnwidget-stimuli .rnnwidget-axis-label, .rnnwidget-channel"),
+    ].map((label) => {
+      const texts = document.createRange();
+      texts.selectNodeContents(label);
+      return { name: label.className === "rnnwidget-channel", box: texts.getBoundingClientRect() };
+    });
+    const numbers = boxes.filter(({ name }) => !name).map(({ box }) => (box.top + box.bottom) / 2);
+    numbers.sort((a, b) => a - b);
+    expect(numbers).toHaveLength(4);
+    for (let at = 1; at < numbers.length; at++)
+      expect(numbers[at]! - numbers[at - 1]!).toBeGreaterThanOrEqual(15);
+    for (const one of boxes.filter(({ name }) => name))
+      for (const other of boxes.filter(({ name }) => !name))
+        expect(other.box.left - one.box.right).toBeGreaterThan(2);
   });
 
   it("is shaded over the axis and every channel, and no further", async () => {
@@ -164,7 +183,75 @@ describe("a pulse", () => {
     gain.dispatchEvent(new Event("change"));
     await nextFrame();
     expect(wishes(model)[0]).toMatchObject({ channel: 0, move: 0, gain: 2.5 });
-    expect(gain.value).toBe("1");
+    expect(gain.value).toBe("2.5");
+  });
+
+  const inForce = async (moved: object[], steps: [number, number]) => {
+    const mounted = await stimulus("", steps, moved);
+    const field = (name: string) =>
+      mounted.root.querySelector<HTMLInputElement>(`[aria-label="${name} the brushed steps by"]`)!;
+    const type = async (name: string, value: string) => {
+      field(name).value = value;
+      field(name).dispatchEvent(new Event("change"));
+      await nextFrame();
+    };
+    return { ...mounted, field, type };
+  };
+  const HALVED = { channel: 0, start: 10, stop: 14, move: 0, gain: 0.5 };
+
+  it("shows what was done to the brushed steps in all, and another entry takes its place", async () => {
+    const { field, type, model } = await inForce([HALVED], [10, 14]);
+    expect(["go: scale", "go: move", "stay: scale"].map((name) => field(name).value)).toEqual([
+      "0.5",
+      "0",
+      "1",
+    ]);
+    await type("go: scale", "0.5");
+    expect(wishes(model)).toEqual([]);
+    await type("go: scale", "0.25");
+    expect(wishes(model)).toMatchObject([{ channel: 0, start: 10, stop: 14, gain: 0.25, again: true }]);
+    expect(field("go: scale").value).toBe("0.25");
+  });
+
+  it("shows it where the pulse stands now, and nothing where other steps are brushed", async () => {
+    const moved = { ...HALVED, move: 6 };
+    const { field, type, model } = await inForce([moved], [16, 20]);
+    expect([field("go: move").value, field("go: scale").value]).toEqual(["6", "0.5"]);
+    await type("go: move", "2");
+    expect(wishes(model)).toMatchObject([{ start: 10, stop: 14, move: 2, gain: 0.5, again: true }]);
+    expect(model.get("steps")).toEqual([12, 16]);
+    const other = await inForce([moved], [10, 14]);
+    expect([other.field("go: move").value, other.field("go: scale").value]).toEqual(["0", "1"]);
+    await other.type("go: scale", "2");
+    expect(wishes(other.model)[0]).not.toHaveProperty("again");
+  });
+
+  it("goes back to what is in force where a change was refused", async () => {
+    const { field, type, model } = await inForce([HALVED], [10, 14]);
+    await type("go: move", "900");
+    expect(field("go: move").value).toBe("900");
+    model.receive({ _status: { state: "error", message: "wholly beyond", answers: 1 } });
+    expect([field("go: move").value, field("go: scale").value]).toEqual(["0", "0.5"]);
+  });
+
+  it("has its numbers whole, inside the view", async () => {
+    for (const width of [560, 1000]) {
+      const { field, root } = await inForce([{ ...HALVED, move: -18, gain: -1.25 }], [0, 1]);
+      root.parentElement!.style.width = `${width}px`;
+      await nextFrame();
+      for (const name of ["go: scale", "go: move"]) {
+        const input = field(name);
+        input.value = name.endsWith("scale") ? "-1.25" : "-18";
+        expect(input.scrollWidth).toBeLessThanOrEqual(input.clientWidth);
+        expect(input.getBoundingClientRect().right).toBeLessThanOrEqual(root.getBoundingClientRect().right);
+      }
+    }
+  });
+
+  it("is dragged from the factor that is in force", () => {
+    expect(pulseOf("scale", 0, -36, 10, { move: 4, gain: 0.5 })).toEqual([4, 1.5]);
+    expect(pulseOf("scale", 0, 90, 10, { move: 4, gain: 0.5 })).toEqual([4, 0]);
+    expect(pulseOf("move", -21, 0, 10, { move: 4, gain: 0.5 })).toEqual([2, 0.5]);
   });
 
   it("is there only inside a brush, and where the model reads it", async () => {

@@ -14,18 +14,21 @@ from rnnwidget.widgets.wire import Frame, float_bytes
 COLUMNS = 512
 
 
-def answer_frame(readings: tuple[Reading, Reading] | None, *, edited: bool) -> Frame | None:
-    """Bars for named numbers, lines for a series, a strip for many numbers; None where there are none."""
+def answer_frame(readings: tuple[Reading, Reading] | None, *, edited: bool, told: str = "") -> Frame | None:
+    """Bars for named numbers, lines for a series, a strip for many numbers; None where there are none.
+
+    ``told`` is the name that a person chose to be told of.
+    """
     if readings is None or not comparable(readings):
         return None
     before, after = readings
-    picked = picked_label(before)
+    picked = picked_label(before, told)
     label = before.names[picked]
     line = headline(before, after, picked)
     if not edited:
         line = line.rsplit(" → ", 1)[0]
     strip = _strip(before, after) if before.nameless else None
-    short_before, short_after = shortened(before, after)
+    short_before, short_after = shortened(before, after, picked)
     return {
         "caption": before.caption if strip else short_before.caption,
         "labels": list(short_before.labels),

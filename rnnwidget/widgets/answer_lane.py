@@ -31,8 +31,9 @@ class Question:
     An answer is a number for each of ``labels``, of which the lane shows one, at first the ``picked``. ``before_of``
     tells the same lines before of one question from another's: they are kept. ``same_steps`` is the step before of
     every step after where the two differ, −1 if there is none. ``truth`` is what the answers should have been, as
-    (label, step); ``series`` says that they are the values of a series, whose own range is what there is to see, and
-    ``by_step`` that they are what the model gives at each step, having read the whole input.
+    (label, step); ``series`` says that they are the values of a series, whose own range is what there is to see,
+    ``by_step`` that they are what the model gives at each step, having read the whole input, and ``names`` are what
+    the answer itself calls the labels.
     """
 
     labels: tuple[str, ...]
@@ -47,6 +48,7 @@ class Question:
     truth: Tensor | None = None
     series: bool = False
     by_step: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,7 @@ def _frame(number: int, question: Question, before: Tensor, after: Tensor | None
         "number": number,
         "reason": "",
         "labels": list(question.labels),
+        "names": list(question.names or question.labels),
         "picked": question.picked,
         "limits": None if question.limits is None else list(question.limits),
         "steps": question.steps,

@@ -20,20 +20,22 @@ def headline(before: Reading, after: Reading, picked: int) -> str:
 
 
 def overtaken(before: Reading, after: Reading, picked: int) -> str:
-    """What is the most probable after, where that is another than the one told of before; empty where it is not."""
+    """What is the most probable after, where it is not the one told of and was not before; empty where it is."""
     if before.limits != (0.0, 1.0) or len(before.names) < 3:
         return ""
-    highest = int(torch.nan_to_num(after.vector, nan=-torch.inf).argmax())
-    if highest == picked or bool(after.vector[highest].isnan()):
+    first, highest = (int(torch.nan_to_num(one.vector, nan=-torch.inf).argmax()) for one in (before, after))
+    if highest in (picked, first) or bool(after.vector[highest].isnan()):
         return ""
     return f"now {told_name(after.names[highest], after.limits)} {_figure(float(after.vector[highest]), 2)}"
 
 
-def picked_label(before: Reading) -> int:
-    """The label to tell of: the second of two classes, else the highest before the edits.
+def picked_label(before: Reading, told: str = "") -> int:
+    """The label to tell of: the second of two classes, else the highest before the edits; ``told`` if it was chosen.
 
     It stays the same while a dial moves, so that the headline, the lane and the tracks speak of one number.
     """
+    if told and told in before.names:
+        return list(before.names).index(told)
     if len(before.names) == 2 and before.limits == (0.0, 1.0):
         return 1
     return int(torch.nan_to_num(before.vector, nan=-torch.inf).argmax())

@@ -190,15 +190,15 @@ def comparable(readings: tuple[Reading, Reading] | None) -> bool:
     return before.names is after.names or before.labels == after.labels
 
 
-def shortened(before: Reading, after: Reading) -> tuple[Reading, Reading]:
-    """At most :data:`SHOWN` labels: the highest before and after."""
+def shortened(before: Reading, after: Reading, *also: int) -> tuple[Reading, Reading]:
+    """At most :data:`SHOWN` labels: the highest before and after, and those at the places in ``also``."""
     count = len(before.names)
     if count <= SHOWN:
         return before, after
     ranked = [
         torch.nan_to_num(reading.vector, nan=-torch.inf).topk(SHOWN).indices.tolist() for reading in (before, after)
     ]
-    kept = list(dict.fromkeys([*ranked[0][: SHOWN // 2], *ranked[1]]))[:SHOWN]
+    kept = list(dict.fromkeys([*also, *ranked[0][: SHOWN // 2], *ranked[1]]))[:SHOWN]
     kept.sort(key=lambda place: -float(before.vector[place]))
     caption = f"{before.caption}, {len(kept)} of {count:,}"
     one, other = (

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import ipywidgets
+import traitlets
 
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.twin import Twin
@@ -63,6 +64,7 @@ class ChangeViews:
         """A ripple to stand in a cell of its own."""
         made = Ripple(self._contents)
         made.lane = self._score.lane
+        traitlets.link((self._score, "told"), (made, "told"))
         made.observe(lambda change: self._lane.wake(), names=["_drawn"])
         self._ripples.append(made)
         return made
@@ -146,7 +148,7 @@ class ChangeViews:
             self._lane.ask(Asked(self._number, None))
             self._tell({"number": self._number, "reason": ""})
             return
-        question = partial(lane_question, self._twin, picture, sequence, readings, self._reader)
+        question = partial(lane_question, self._twin, picture, sequence, readings, self._reader, self._score.told)
         self._lane.ask(Asked(self._number, question))
 
     def _tell(self, lane: Frame) -> None:
@@ -179,7 +181,7 @@ class ChangeViews:
                 "hint": "" if picture.edited else "Nothing is changed: edit a gate or the input of the inspector.",
                 "tokens": None if shown.tokens is None else list(shown.tokens[shown.sequence][:steps]),
                 "edits": [*picture.told, *(describe(edit) for edit in picture.edits)],
-                "answer": answer_frame(readings, edited=picture.edited),
+                "answer": answer_frame(readings, edited=picture.edited, told=shown.told),
                 "answer_number": self._number,
                 "ripple": self._ripple(picture, shown, state),
             }

@@ -33,7 +33,7 @@ class DialTracks:
         renew: Callable[[], bool],
     ) -> None:
         self._panel, self._probe, self._lock = panel, probe, lock
-        self._readings, self._read, self._renew = readings, read, renew
+        self._readings, self._read, self._renew, self._score = readings, read, renew, score
         self._tracks = Tracks(self._ask, lambda payload: setattr(score, "_tracks", payload), wanted, lock)
         score.observe(self._on_looked_at, names=["_track"])
 
@@ -59,12 +59,12 @@ class DialTracks:
             knob, readings = self._knob(looked_at["site"], looked_at["kind"]), self._readings()
             if knob is None or readings is None:
                 return
-            label = readings[0].labels[picked_label(readings[0])]
+            label = readings[0].labels[picked_label(readings[0], self._score.told)]
             track = Track(knob, label, told_name(label, readings[0].limits), readings[0].limits)
             self._tracks.want(track, idle=bool(looked_at.get("idle")))
 
     def _knob(self, site: str, kind: str) -> Knob | None:
-        return self._panel.knob(site, kind, self._probe.version)
+        return self._panel.knob(site, kind, (*self._probe.version, self._score.told))
 
     def _ask(self, track: Track, value: float) -> float:
         reading = self._read(self._probe.output(track.knob.edits_at(value)))

@@ -38,6 +38,8 @@ class Shown:
     site: str
     units: Sequence[int]
     tokens: Sequence[Sequence[str]] | None
+    told: str = ""
+    """The name in the answer that a person chose to be told of."""
 
 
 def model_frame(model: nn.Module, modules: Sequence[RecurrentModule]) -> Frame:
@@ -104,7 +106,7 @@ def picture_frame(
         "residual": _residual(after),
         "trace": _trace(layer, picture, pinned, shown.sequence),
         **_gradient(picture, after, shown.sequence),
-        "answer": answer_frame(readings, edited=picture.edited),
+        "answer": answer_frame(readings, edited=picture.edited, told=shown.told),
         "panel": panel_rows(layer.family, [edit for edit in picture.edits if edit.layer in (None, layer.name)]),
         "edits": [describe(edit) for edit in picture.edits],
         "truncated": truncated,

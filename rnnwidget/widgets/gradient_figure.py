@@ -36,11 +36,14 @@ class GradientFigure:
             marks=[self._lines],
             axes=[self._positions, self._norms],
             fig_margin={"top": 10, "bottom": 26, "left": 60, "right": 16},
-            layout={"width": "100%", "height": "180px", "min_width": "0"},
+            # With the margin that a host gives every widget it would be wider than what it stands in.
+            layout={"width": "100%", "height": "180px", "min_width": "0", "margin": "0"},
             animation_duration=0,
         )
         self._names, self._counted = ipywidgets.HTML(), ipywidgets.HTML()
-        self.figure = ipywidgets.VBox([self._names, self._plot, self._counted], layout={"width": "100%"})
+        self.figure = ipywidgets.VBox(
+            [self._names, self._plot, self._counted], layout={"width": "100%", "overflow": "hidden"}
+        )
 
     def show(self, norms: Mapping[str, Tensor]) -> bool:
         """Draw one line for each layer, and say what a log scale cannot show; False if there is nothing to tell."""

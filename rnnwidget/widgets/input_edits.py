@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.pulses import Pulse
 from rnnwidget.widgets.tokens import check_tokens, token_lists
 
 Encode = Callable[[Any], object]
@@ -26,7 +27,8 @@ class Written:
     """An input, its words where there are any, and what of it was changed, a line each.
 
     ``words`` has one for every step that the model read, ``""`` where it read padding; ``given`` are the words that
-    the input was made of. ``code`` are the statements that make it of the first input.
+    the input was made of. ``code`` are the statements that make it of the first input. ``pulses`` are those of its
+    stimuli that were moved or scaled, beginning with the input ``root``.
     """
 
     inputs: object
@@ -34,6 +36,19 @@ class Written:
     told: tuple[str, ...] = ()
     given: Words | None = None
     code: tuple[str, ...] = ()
+    pulses: tuple[Pulse, ...] = ()
+    root: Written | None = None
+
+    def with_pulses(self, pulses: Sequence[Pulse]) -> Written:
+        """These pulses moved and scaled, one after the other, instead of those that are."""
+        root = self.root or self
+        if not pulses:
+            return root
+        inputs = root.inputs
+        for pulse in pulses:
+            inputs = pulse.put(inputs)
+        told, code = (*root.told, *(one.told for one in pulses)), (*root.code, *(one.code for one in pulses))
+        return Written(inputs, root.words, told, root.given, code, tuple(pulses), root)
 
 
 class InputEdits:

@@ -7,11 +7,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from rnnwidget.widgets.frame import channel_names
 from rnnwidget.widgets.input_edits import InputEdits, Written, plain, typed
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.probe import Probe
-from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read, told_of_pulse, with_pulse
+from rnnwidget.widgets.pulses import Pulse, added, put_again
+from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read
 from rnnwidget.widgets.view_state import ViewState
 from rnnwidget.widgets.wire import Frame
 from rnnwidget.widgets.writing_frame import writing_frame
@@ -94,7 +97,7 @@ class InputState(ViewState):
         """
         wish = {"channel": channel, "start": start, "stop": stop, "move": by, "gain": times}
         own = self.sequence if sequence is None else sequence
-        self._write(self._with_pulse(self._writing.current, own, wish, layer))
+        self._write(self._with_pulse(self._writing.current, self._pulse(own, wish, layer)))
 
     def _write(self, written: Written) -> None:
         with self._lock:
@@ -126,11 +129,18 @@ class InputState(ViewState):
             known = [word for words in writing.current.given or () for word in words]
             return writing.with_words(sequence, typed(wish["words"], known))
         base = writing.held(wish["gesture"])
+        if wish.get("again"):
+            return base.with_pulses(put_again(base.pulses, self._pulse(sequence, wish)))
         still = (int(wish["move"]), float(wish["gain"])) == (0, 1.0)
-        return base if still else self._with_pulse(base, sequence, wish)
+        return base if still else self._with_pulse(base, self._pulse(sequence, wish))
 
-    def _with_pulse(self, base: Written, sequence: int, wish: Mapping[str, Any], layer: str | None = None) -> Written:
-        picture, move, gain = self._picture, int(wish["move"]), float(wish["gain"])
+    def _with_pulse(self, base: Written, pulse: Pulse) -> Written:
+        alone, joined = pulse.put(base.inputs), base.with_pulses(added(base.pulses, pulse))
+        same = torch.allclose(pulse.series(alone), pulse.series(joined.inputs), equal_nan=True)
+        return joined if same else base.with_pulses((*base.pulses, pulse))
+
+    def _pulse(self, sequence: int, wish: Mapping[str, Any], layer: str | None = None) -> Pulse:
+        picture = self._picture
         channel, start, stop = int(wish["channel"]), int(wish["start"]), int(wish["stop"])
         if picture is None:
             raise RuntimeError(NO_INPUT)
@@ -150,10 +160,8 @@ class InputState(ViewState):
         names = channel_names(read.size(-1))
         if not 0 <= channel < len(names):
             raise IndexError(f"there is no channel {channel}: the layer reads {len(names)}, numbered from 0")
-        inputs = with_pulse(base.inputs, place, sequence, channel, start, stop, move, gain, read.size(0))
-        told = told_of_pulse(names[channel], start, min(stop, read.size(0)), move, gain)
-        where = f", layer={layer!r}" if len(self._modules) > 1 else ""
-        code = (
-            f"inspector.move_pulse({channel}, {start}, {stop}, by={move}, times={gain!r}, sequence={sequence}{where})"
-        )
-        return Written(inputs, base.words, (*base.told, told), base.given, (*base.code, code))
+        steps, move, gain = read.size(0), int(wish["move"]), float(wish["gain"])
+        name = names[channel] if picture.batch == 1 else f"sequence {sequence + 1}: {names[channel]}"
+        stop = stop if start >= steps else min(stop, steps)
+        told = layer if len(self._modules) > 1 else None
+        return Pulse(place, sequence, channel, start, stop, move, gain, steps, name, told)

@@ -207,7 +207,7 @@ class RNNInspector(Steering):
         score.observe(lambda change: setattr(self, "steps", change["new"]), names=["steps"])
         score.observe(self._on_request, names=["_request"])
         score.observe(self._on_scope, names=["scope"])
-        score.observe(self._on_view, names=["ripple"])
+        score.observe(self._on_view, names=["ripple", "told"])
         self.observe(self._on_steps, names=["steps"])
         self.observe(self._on_layer, names=["layer"])
         self.observe(self._on_view, names=["sequence", "site", "units"])
@@ -266,7 +266,7 @@ class RNNInspector(Steering):
         words = self._writing.current.words
         if self._picture is not None and not self._picture.reads_words(self.layer):
             words = None
-        return Shown(self.layer, self.sequence, self.site, self.units, words)
+        return Shown(self.layer, self.sequence, self.site, self.units, words, self._page.score.told)
 
     def _contents(self) -> Contents:
         if self._picture is None:

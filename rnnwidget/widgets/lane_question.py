@@ -68,9 +68,10 @@ class _Run:
 
 @dataclass(frozen=True, eq=False)
 class _Followed:
-    """The numbers that the lane follows: their names, and how they are read of what was made of the first steps."""
+    """The numbers that the lane follows: what they are called, there and in the answer, and how they are read."""
 
     labels: tuple[str, ...]
+    names: tuple[str, ...]
     picked: int
     limits: tuple[float, float] | None
     truth: Tensor | None
@@ -79,9 +80,11 @@ class _Followed:
 
 
 def lane_question(
-    twin: Twin, picture: Picture, sequence: int, readings: tuple[Reading, Reading], reader: Reader
+    twin: Twin, picture: Picture, sequence: int, readings: tuple[Reading, Reading], reader: Reader, told: str = ""
 ) -> Question:
     """The question for one sequence: of a series its channels, of any other answer the labels on show.
+
+    Of those the lane shows the one that a person chose, ``told``, first.
 
     A layer that reads from the end has no answer to a beginning; what the model gives at every step is shown instead,
     where it gives something there.
@@ -91,9 +94,10 @@ def lane_question(
     called = picture.recording.layers
     backwards = any(layer.reverse and layer.name in called for module in twin.modules for layer in module.layers)
     by_step = backwards and reader.answer is None and before.has_outputs and after.has_outputs
-    followed = _channels(before, after, readings, reader) or _labels(before, after, readings, reader)
+    followed = _channels(before, after, readings, reader, told) or _labels(before, after, readings, reader, told)
     return Question(
         labels=followed.labels,
+        names=followed.names,
         limits=followed.limits,
         steps=after.wanted().own_steps,
         before=_line(twin, before, followed.read[0], by_step=by_step),
@@ -108,7 +112,9 @@ def lane_question(
     )
 
 
-def _channels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader) -> _Followed | None:
+def _channels(
+    before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader, told: str
+) -> _Followed | None:
     """The channels of a series that has a value for each step of the input."""
     axes = before.series(), after.series()
     if axes[0] is None or axes[1] is None or all(reading.series is None for reading in readings):
@@ -118,10 +124,12 @@ def _channels(before: _Run, after: _Run, readings: tuple[Reading, Reading], read
     if own is None:
         return None
     count = own.size(0)
+    labels = ("output",) if count == 1 else tuple(f"output {channel}" for channel in range(min(count, SHOWN)))
     truth = reader.truth(after.wanted(), count)
     return _Followed(
-        labels=("output",) if count == 1 else tuple(f"output {channel}" for channel in range(min(count, SHOWN))),
-        picked=0,
+        labels=labels,
+        names=labels,
+        picked=labels.index(told) if told in labels else 0,
         limits=None,
         truth=None if truth is None else truth[:SHOWN],
         series=True,
@@ -143,16 +151,17 @@ def _channels_at(run: _Run, axes: SeriesAxes) -> ReadAt:
     return read
 
 
-def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader) -> _Followed:
+def _labels(before: _Run, after: _Run, readings: tuple[Reading, Reading], reader: Reader, told: str) -> _Followed:
     """The labels of the answer that are on show."""
-    picked, all_names = readings[0].labels[picked_label(readings[0])], readings[0].labels
-    names = tuple(dict.fromkeys((*shortened(*readings)[0].labels, picked)))
+    place, all_names = picked_label(readings[0], told), readings[0].labels
+    picked, names = all_names[place], tuple(dict.fromkeys(shortened(*readings, place)[0].labels))
     limits = readings[0].limits
     truth = reader.truth(after.wanted(), len(all_names)) if limits is None else None
     targeted = any(reading.series is not None or reading.truth is not None for reading in readings)
     reader = reader if targeted else replace(reader, targets=None)
     return _Followed(
         labels=tuple(told_name(name, limits) for name in names),
+        names=names,
         picked=names.index(picked),
         limits=limits,
         truth=None if truth is None else truth[[all_names.index(name) for name in names]],

@@ -18,6 +18,7 @@ class Ripple(anywidget.AnyWidget):
     """Where a change travels: after − before of every layer on one time axis, and the answer at its end.
 
     Made by :meth:`rnnwidget.RNNInspector.ripple`. ``state`` is what is compared: ``"hidden"`` or ``"cell"``.
+    ``told`` is the inspector's: the name in the answer that a person chose.
     """
 
     _esm = STATIC / "score.js"
@@ -28,6 +29,7 @@ class Ripple(anywidget.AnyWidget):
     lane = traitlets.Dict().tag(sync=True, echo_update=False)
     _drawn = traitlets.Int(0).tag(sync=True)
     state = traitlets.Unicode("hidden").tag(sync=True)
+    told = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, make: Callable[[str], Frame], **traits: object) -> None:
         super().__init__(**traits)

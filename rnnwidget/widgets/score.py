@@ -18,7 +18,8 @@ class Score(anywidget.AnyWidget):
     them as they are. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope, and in
     ``before`` what else was asked for and may not have arrived: none is lost when messages are merged. ``_track``
     names the dial at which somebody is looking, and ``_tracks`` are the answers along it, as they come. ``inherited``
-    is what wider edits already do in the scope of the ``dials``.
+    is what wider edits already do in the scope of the ``dials``. ``told`` is the name in the answer that a
+    person chose in an answer lane: headline, lanes and tracks tell of it.
     """
 
     _esm = STATIC / "score.js"
@@ -45,6 +46,7 @@ class Score(anywidget.AnyWidget):
     sequence = traitlets.Int(0).tag(sync=True)
     site = traitlets.Unicode("hidden").tag(sync=True)
     units = traitlets.List(traitlets.Int()).tag(sync=True)
+    told = traitlets.Unicode("").tag(sync=True)
     steps = traitlets.List(traitlets.Int(), default_value=None, allow_none=True).tag(sync=True)
     scope = traitlets.Dict({"units": "selected", "layers": "this", "steps": "brushed"}).tag(sync=True)
 

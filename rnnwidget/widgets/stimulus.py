@@ -169,6 +169,13 @@ def with_pulse(
     return _replaced(inputs, place.path, place.written(value, sequence, channel, series))
 
 
+def series_at(inputs: object, place: Place, sequence: int, channel: int) -> Float[Tensor, " time"]:
+    """One channel of a sequence in an input."""
+    own = place.read(_at(inputs, place.path), sequence)
+    assert own is not None
+    return own[:, channel].detach()
+
+
 def moved_pulse(
     series: Float[Tensor, " time"], start: int, stop: int, move: int, gain: float
 ) -> Float[Tensor, " time"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,8 @@ from rnnwidget.recording.twin import Arguments
 from rnnwidget.widgets.frame import CHANNELS
 from rnnwidget.widgets.input_edits import InputEdits
 from rnnwidget.widgets.picture import Picture
-from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read
+from rnnwidget.widgets.pulses import Pulse
+from rnnwidget.widgets.stimulus import NOT_FOUND, Place, stimulus_place, stimulus_read
 from rnnwidget.widgets.wire import Frame
 
 
@@ -24,25 +26,39 @@ def writing_frame(
     sequence: int,
     vocabulary: Sequence[str] | None,
 ) -> Frame:
-    """Why words and pulses cannot be changed, empty where they can; what was changed, and what the model reads."""
+    """Why words and pulses cannot be changed, empty where they can; what was changed, and what the model reads.
+
+    ``moved`` has the last pulse of each channel: that one can be moved and scaled otherwise.
+    """
     steps = picture.steps(layer, sequence)
     own = picture.reads_words(layer)
     words = writing.current.words if own else None
     first = next(module.layers[0].name for module in modules if any(own.name == layer for own in module.layers))
     read = picture.recording[first].inputs[:steps, sequence]
     pulses: str | None = None
+    place = None
     if words is None and read.size(-1) <= CHANNELS:
         every, first_axis = stimulus_read(picture.recording[first]), bool(picture.recording[first].batch_first)
-        found = stimulus_place(writing.current.inputs, every, sequence, batch_first=first_axis)
-        pulses = "" if found else NOT_FOUND
+        place = stimulus_place(writing.current.inputs, every, sequence, batch_first=first_axis)
+        pulses = "" if place else NOT_FOUND
     return {
         "words": None if words is None else writing.why_not_words,
         "pulses": pulses,
+        "moved": _moved(writing.current.pulses, place, sequence),
         "told": list(picture.told),
         "changed_steps": _changed_steps(picture, writing, sequence, steps) if own else [],
         "new_steps": _new_steps(picture, sequence) if own else [],
         "reads": None if words is None else _reads(writing, sequence, steps, vocabulary),
     }
+
+
+def _moved(pulses: Sequence[Pulse], place: Place | None, sequence: int) -> list[Frame]:
+    own = {pulse.channel: pulse for pulse in pulses if (pulse.place, pulse.sequence) == (place, sequence)}
+    return [
+        {"channel": channel, "start": pulse.start, "stop": pulse.stop, "move": pulse.move, "gain": pulse.gain}
+        for channel, pulse in own.items()
+        if math.isfinite(pulse.gain)  # JSON has no other numbers
+    ]
 
 
 def _changed_steps(picture: Picture, writing: InputEdits, sequence: int, steps: int) -> list[int]:

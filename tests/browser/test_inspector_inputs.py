@@ -165,9 +165,12 @@ def test_a_pulse_is_dragged_inside_the_brush(jupyter, chromium):
         moved = score.ask("told([inspector.inputs[0, :, 0].nonzero().flatten().tolist(), inspector.steps])")
         assert moved == [[11, 12, 13, 14], [11, 15]]
         gain = score.root.get_by_label("input 0: scale the brushed steps by")
-        gain.fill("2")
-        gain.press("Enter")
-        expect(score.root.locator(".rnnwidget-stimulus-foot")).to_contain_text("scaled by 2.00")
+        for factor in ("0.5", "2"):
+            gain.fill(factor)
+            gain.press("Enter")
+            told = f"input 0, steps 6 to 9, moved by +5 and scaled by {float(factor):.2f} · drag a pulse"
+            expect(score.root.locator(".rnnwidget-stimulus-foot")).to_contain_text(told)
+            expect(gain).to_have_value(factor)
         score.settled()
         assert score.ask("told(inspector.inputs[0, 11:15, 0].tolist())") == [2, 2, 2, 2]
         same = "told(bool(torch.allclose(inspector.output, model(inspector.inputs))))"

@@ -44,7 +44,7 @@ def test_arrows_move_the_cursor_and_the_live_region_speaks_the_cell(score):
         word = WORDS[step]
         text = f"unit {order[row]} · step {step} “{word}” · h = {value}"
         expect(score.spoken).to_have_text(text)
-        expect(score.readout).to_have_text(text)
+        expect(score.readout).to_have_text(f"cursor: {text}")
         expect(score.root.locator(".rnnwidget-text .rnnwidget-at-cursor")).to_have_text(word)
 
 

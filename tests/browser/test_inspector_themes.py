@@ -104,3 +104,19 @@ def test_zero_is_the_page_s_own_where_the_system_forces_its_colours(score, schem
     page = score.root.evaluate("(root) => getComputedStyle(root).backgroundColor")
     assert page == ("rgb(0, 0, 0)" if dark else "rgb(255, 255, 255)")
     score.page.emulate_media(forced_colors="none", color_scheme="light")
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_no_part_of_the_page_has_to_be_scrolled_sideways(score, width):
+    score.page.set_viewport_size({"width": width, "height": 1400})
+    output = score.page.locator(".jp-OutputArea").filter(has=score.root)
+    output.locator(".bqplot").scroll_into_view_if_needed()
+    score.page.wait_for_function(
+        """(output) => {
+            const {width} = output.querySelector('.bqplot').getBoundingClientRect();
+            return [...output.querySelectorAll('*')].every((part) =>
+                part.scrollWidth <= part.clientWidth || ['visible', 'hidden'].includes(getComputedStyle(part).overflowX)
+            ) && width > 0 && width <= output.clientWidth;
+        }""",
+        arg=output.element_handle(),
+    )

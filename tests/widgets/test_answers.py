@@ -19,6 +19,28 @@ def read_answer(output: object, sequence: int, batch: int, **keywords: Any) -> R
     return Reader(**keywords).read(output, sequence, batch, **asked)
 
 
+def test_what_was_the_most_probable_before_has_not_overtaken_the_name_that_was_chosen():
+    before, after, other = (
+        Reading(["a", "b", "c"], torch.tensor(chances), "", (0.0, 1.0))
+        for chances in ([0.5, 0.3, 0.2], [0.6, 0.2, 0.2], [0.2, 0.2, 0.6])
+    )
+    assert answer_frame((before, after), edited=True, told="b")["overtaken"] == ""
+    assert answer_frame((before, other), edited=True, told="b")["overtaken"] == "now P(c) 0.60"
+    assert answer_frame((before, other), edited=True)["overtaken"] == "now P(c) 0.60"
+    assert answer_frame((before, other), edited=True, told="c")["overtaken"] == ""
+
+
+def test_the_name_that_was_chosen_is_among_those_on_show():
+    before, after = (
+        Reading([str(place) for place in range(30)], vector, "", (0.0, 1.0))
+        for vector in (torch.linspace(0, 1, 30), torch.linspace(1, 0, 30))
+    )
+    frame = answer_frame((before, after), edited=True, told="15")
+    assert frame["labels"][frame["picked"]] == "15"
+    assert frame["headline"].startswith("P(15)")
+    assert len(frame["labels"]) == 8
+
+
 def test_logits_are_probabilities_only_if_the_loss_says_so():
     output = torch.tensor([[1.0, 3.0], [0.0, 0.0]])
     raw = read_answer(output, 0, 2, labels=["no", "yes"])

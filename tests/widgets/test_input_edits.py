@@ -274,7 +274,15 @@ def test_a_pulse_is_moved_and_scaled_where_it_lies_in_the_input(inspect, wrapped
     expected = torch.zeros_like(x)
     expected[7:9, 1, 0] = 2.0
     torch.testing.assert_close(inspector.output[0], model(expected)[0])
-    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 3 to 4, moved by +4 and scaled by 2.00"]
+    assert frame_of(inspector)["writing"]["told"] == [
+        "sequence 2: input 0, steps 3 to 4, moved by +4 and scaled by 2.00"
+    ]
+    inspector.sequence = 0
+    assert frame_of(inspector)["writing"]["told"] == [
+        "sequence 2: input 0, steps 3 to 4, moved by +4 and scaled by 2.00"
+    ]
+    assert frame_of(inspector)["writing"]["moved"] == []
+    inspector.sequence = 1
     assert x[3:5, 1, 0].tolist() == [1.0, 1.0]
     ask(inspector, **wish, move=0, gain=1.0, gesture="a")
     torch.testing.assert_close(inspector.output[0], model(x)[0])
@@ -287,6 +295,58 @@ def test_the_second_drag_begins_where_the_first_ended(inspect):
     ask(inspector, kind="pulse", channel=0, start=3, stop=5, move=2, gain=1.0, gesture="a")
     ask(inspector, kind="pulse", channel=0, start=5, stop=7, move=3, gain=1.0, gesture="b")
     assert inspector.inputs.flatten().nonzero().flatten().tolist() == [8, 9]
+
+
+def test_what_was_done_to_the_same_steps_is_said_in_all(inspect):
+    x = torch.zeros(12, 1, 2)
+    x[3:5] = 1.0
+    x[7, 0, 0] = 5.0
+    inspector = inspect(nn.GRU(2, 4), inputs=x)
+    wish = {"kind": "pulse", "start": 3, "stop": 5, "channel": 0}
+
+    def moved(channel=0):
+        return [one for one in frame_of(inspector)["writing"]["moved"] if one["channel"] == channel]
+
+    ask(inspector, **wish, move=0, gain=0.5, gesture="a")
+    assert moved() == [{"channel": 0, "start": 3, "stop": 5, "move": 0, "gain": 0.5}]
+    ask(inspector, **wish | {"channel": 1}, move=0, gain=3.0, gesture="b")
+    ask(inspector, **wish, move=3, gain=0.5, gesture="c", again=True)
+    assert inspector.inputs[:, 0, 0].tolist() == [0, 0, 0, 0, 0, 0, 0.5, 0.5, 0, 0, 0, 0]
+    told = ["input 0, steps 3 to 4, moved by +3 and scaled by 0.50", "input 1, steps 3 to 4, scaled by 3.00"]
+    assert frame_of(inspector)["writing"]["told"] == told
+    assert inspector.code.count("move_pulse") == 2
+    for gain in (0.0, 2.0):
+        ask(inspector, **wish, move=0, gain=gain, gesture=gain, again=True)
+        assert inspector.inputs[:8, 0, 0].tolist() == [0, 0, 0, gain, gain, 0, 0, 5]
+    assert moved(1)[0]["gain"] == 3.0
+    ask(inspector, **wish, move=0, gain=1.0, gesture="d", again=True)
+    ask(inspector, **wish | {"channel": 1}, move=0, gain=1.0, gesture="e", again=True)
+    assert inspector.inputs is x
+    assert frame_of(inspector)["writing"]["told"] == []
+    ask(inspector, **wish, move=0, gain=1.0, gesture="f", again=True)
+    assert inspector.inputs is x
+    inspector.undo()
+    assert moved(1) == [{"channel": 1, "start": 3, "stop": 5, "move": 0, "gain": 3.0}]
+
+
+def test_pulses_from_python_act_one_after_the_other_and_are_told_once_where_one_does_the_same(inspect):
+    x = torch.zeros(12, 1, 2)
+    x[3:5] = 1.0
+    inspector = inspect(nn.GRU(2, 4), inputs=x)
+    for times, left in ((0.5, 0.5), (0.25, 0.125), (0.5, 0.0625)):
+        inspector.move_pulse(0, 3, 5, times=times)
+        assert inspector.inputs[3:5, 0, 0].tolist() == [left, left]
+    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 3 to 4, scaled by 0.06"]
+    assert inspector.code.splitlines()[1] == "inspector.move_pulse(0, 3, 5, by=0, times=0.0625, sequence=0)"
+    inspector.move_pulse(0, 3, 5, by=2, times=16.0)
+    assert frame_of(inspector)["writing"]["told"] == ["input 0, steps 3 to 4, moved by +2"]
+    inspector.move_pulse(0, 5, 7, by=-1)
+    assert inspector.inputs[:, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert len(frame_of(inspector)["writing"]["told"]) == 2
+    with pytest.raises(ValueError, match="nothing to scale"):
+        inspector.move_pulse(0, 9, 11, times=2.0)
+    inspector.move_pulse(1, 3, 5, times=float("inf"))
+    assert [one["channel"] for one in frame_of(inspector)["writing"]["moved"]] == [0]
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(1, 2), st.booleans(), st.integers(0, 2**16))
@@ -358,7 +418,7 @@ def test_a_pulse_beyond_the_end_is_refused_and_one_that_reaches_over_it_is_cut(i
     assert inspector._page.score._status["message"] == ""
     padded = pad_packed_sequence(inspector.inputs, batch_first=True)[0][..., 0]
     assert padded.tolist() == [[0, 0, 3, 3, 0, 0, 0, 0, 0], [0] * 9]
-    assert frame_of(inspector)["writing"]["told"] == ["input, steps 2 to 3, scaled by 3.00"]
+    assert frame_of(inspector)["writing"]["told"] == ["sequence 1: input, steps 2 to 3, scaled by 3.00"]
 
 
 def test_a_pulse_is_that_of_the_sequence_on_show_where_either_axis_might_be_the_batch(inspect):

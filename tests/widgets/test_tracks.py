@@ -70,6 +70,34 @@ def test_a_track_is_the_answer_at_every_value(case, inspector, kind, low, high, 
         assert answer == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_the_answer_that_was_chosen_is_told_of_everywhere(case, inspect):
+    model, batch, words = case
+    inspector = inspect(
+        model,
+        inputs=batch,
+        tokens=words,
+        loss=nn.CrossEntropyLoss(),
+        targets=torch.tensor([0, 1, 0]),
+        labels=["a", "b"],
+    )
+    score, ripple = score_of(inspector), inspector.ripple()
+    inspector.edits = [rw.shift("f", 2.0)]
+    look(inspector, "forget_gate", "shift")
+    assert finished(inspector, "forget_gate")["name"] == "P(b)"
+    for chosen, other in ((score, ripple), (ripple, score)):
+        for name, place in (("a", 0), ("b", 1)):
+            chosen.told = name
+            answer = score._frame["answer"]
+            assert other.told == name
+            assert answer["headline"].startswith(f"P({name})")
+            assert answer["picked"] == place
+            assert "forget_gate" not in score._tracks
+            look(inspector, "forget_gate", "shift")
+            assert finished(inspector, "forget_gate")["name"] == f"P({name})"
+    score.told = "nobody"
+    assert score._frame["answer"]["headline"].startswith("P(b)")
+
+
 def test_a_dial_that_stands_somewhere_is_asked_as_if_it_stood_elsewhere(case, inspector):
     model, batch, _ = case
     inspector.edits = [rw.clamp("f", 0.5, layer="lstm.l0")]
