@@ -3,31 +3,29 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rnnwidget.analysis import Ledger, cell_ledger
 from rnnwidget.cells import register
 from rnnwidget.editing import (
     Edit,
     Intervention,
     InterventionResult,
-    LesionScores,
-    Sweep,
-    answer_steps,
     clamp,
     edited,
     intervene,
     lesion,
-    lesion_scores,
     nudge,
     patch,
     scale,
     shift,
-    sweep,
-    sweep_steps,
 )
-from rnnwidget.gradients import gradient_flow
-from rnnwidget.recording import LayerRecording, Recording, load, record
+from rnnwidget.recording import LayerRecording, Recording, record
 
 if TYPE_CHECKING:
+    from rnnwidget.analysis.ledger import Ledger, cell_ledger
+    from rnnwidget.editing.answer_steps import answer_steps
+    from rnnwidget.editing.lesion_scores import LesionScores, lesion_scores
+    from rnnwidget.editing.sweep import Sweep, sweep, sweep_steps
+    from rnnwidget.gradients import gradient_flow
+    from rnnwidget.recording.loading import load
     from rnnwidget.widgets.inspector import RNNInspector
 
 __version__ = "0.1.0"
@@ -62,7 +60,21 @@ __all__ = [
     "sweep_steps",
 ]
 
-_WIDGETS = {"RNNInspector": "rnnwidget.widgets.inspector"}
+# What a first look does not need loads when it is asked for. Widgets: scripts and servers do without ipywidgets. The
+# rest: an import that allocates much sets off a collection of all that PyTorch's left, which takes longer than ours.
+_LATER = {
+    "Ledger": "analysis.ledger",
+    "LesionScores": "editing.lesion_scores",
+    "RNNInspector": "widgets.inspector",
+    "Sweep": "editing.sweep",
+    "answer_steps": "editing.answer_steps",
+    "cell_ledger": "analysis.ledger",
+    "gradient_flow": "gradients",
+    "lesion_scores": "editing.lesion_scores",
+    "load": "recording.loading",
+    "sweep": "editing.sweep",
+    "sweep_steps": "editing.sweep",
+}
 
 
 def __dir__() -> list[str]:
@@ -70,7 +82,6 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    # Widgets load when asked for: the engine serves scripts and servers without ipywidgets too.
-    if name in _WIDGETS:
-        return getattr(import_module(_WIDGETS[name]), name)
+    if name in _LATER:
+        return getattr(import_module(f"rnnwidget.{_LATER[name]}"), name)
     raise AttributeError(f"module 'rnnwidget' has no attribute {name!r}")

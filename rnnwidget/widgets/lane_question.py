@@ -9,7 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from rnnwidget.editing import Edit, answer_steps
+from rnnwidget.editing import Edit
+from rnnwidget.editing.answer_steps import answer_steps
 from rnnwidget.recording.module_outputs import first_tensor
 from rnnwidget.recording.prefixes import TimeAxis, beginning, has_time
 from rnnwidget.recording.recording import Recording
