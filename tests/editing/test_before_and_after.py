@@ -15,7 +15,8 @@ from tests.cases import assert_same_bits
 from tests.editing.test_intervene import EDIT, X, answer
 
 
-def test_before_and_after_are_of_one_state_of_the_weights() -> None:
+@pytest.mark.parametrize("stepped", ["rnn", "head"])
+def test_before_and_after_are_of_one_state_of_the_weights(stepped: str) -> None:
     """Where a training loop steps them between the two, or within a run."""
 
     class Stepped(nn.Module):
@@ -36,8 +37,8 @@ def test_before_and_after_are_of_one_state_of_the_weights() -> None:
     model = Stepped()
     with torch.no_grad():
         runner = rw.Intervention(model, X)
-        for edit in (rw.nudge("c", 0.0), rw.nudge("c", 0.0, steps=[1])):
-            Stepped.trained.append(model)
+        for edit in (rw.shift("f", 0.0), rw.nudge("c", 0.0), rw.nudge("c", 0.0, steps=[1])):
+            Stepped.trained.append(getattr(model, stepped))
             result = runner.run([edit])
             assert not Stepped.trained
             assert_same_bits(result.output, result.baseline)
