@@ -16,11 +16,12 @@ from tests.editing.test_intervene import EDIT, X, answer
 
 
 @pytest.mark.parametrize("stepped", ["rnn", "head"])
-def test_before_and_after_are_of_one_state_of_the_weights(stepped: str) -> None:
+@pytest.mark.parametrize("forwards_before", [0, 1])
+def test_before_and_after_are_of_one_state_of_the_weights(forwards_before: int, stepped: str) -> None:
     """Where a training loop steps them between the two, or within a run."""
 
     class Stepped(nn.Module):
-        trained: ClassVar[list[nn.Module]] = []
+        trained: ClassVar[list[nn.Module | None]] = []
 
         def __init__(self) -> None:
             super().__init__()
@@ -28,9 +29,10 @@ def test_before_and_after_are_of_one_state_of_the_weights(stepped: str) -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             hidden, _ = self.rnn(x)
-            if self.trained:
+            part = self.trained.pop() if self.trained else None
+            if part is not None:
                 with torch.no_grad():
-                    for parameter in self.trained.pop().parameters():
+                    for parameter in part.parameters():
                         parameter.add_(0.1)
             return self.head(hidden)
 
@@ -38,7 +40,7 @@ def test_before_and_after_are_of_one_state_of_the_weights(stepped: str) -> None:
     with torch.no_grad():
         runner = rw.Intervention(model, X)
         for edit in (rw.shift("f", 0.0), rw.nudge("c", 0.0), rw.nudge("c", 0.0, steps=[1])):
-            Stepped.trained.append(getattr(model, stepped))
+            Stepped.trained[:] = [getattr(model, stepped), *[None] * forwards_before]
             result = runner.run([edit])
             assert not Stepped.trained
             assert_same_bits(result.output, result.baseline)
