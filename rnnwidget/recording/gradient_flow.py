@@ -18,8 +18,8 @@ from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import Arrivals
 from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.modules import Layer
-from rnnwidget.recording.own_modules import gradient_through_readout
 from rnnwidget.recording.randomness import PrivateRandomness
+from rnnwidget.recording.readouts import gradient_through_readout
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.stretches import Stretch, stretches
 

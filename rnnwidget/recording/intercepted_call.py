@@ -24,7 +24,6 @@ from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
     OwnArguments,
     common_result,
-    edited_others,
     own_call,
     read_arguments,
     read_result,
@@ -37,6 +36,7 @@ from rnnwidget.recording.randomness import (
     randomness_is_private,
     watch_kernels,
 )
+from rnnwidget.recording.readouts import edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
 
 NO_VALUES = "{} a call has no values of its own to record or edit: make it elsewhere"

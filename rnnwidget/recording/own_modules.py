@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rnnwidget.cells.registry import Readout, Registration
+from rnnwidget.cells.registry import Registration
 from rnnwidget.recording.one_sequence import is_one_sequence, is_the_state
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
@@ -54,7 +53,7 @@ def read_arguments(
             "step, (time, batch, feature) or (batch, time, feature) for a sequence. "
             f"register({_name(module)}, takes=…) can say where the input is"
         )
-    states = _tensors(given)
+    states = tensors_in(given)
     wanted = registration.family.states
     if states and len(states) != len(wanted):
         raise TypeError(
@@ -87,7 +86,7 @@ class OwnResult:
 def read_result(registration: Registration, module: nn.Module, arguments: OwnArguments, returned: Any) -> OwnResult:
     """Find the states in what a module returned; TypeError where they cannot be told."""
     states = registration.family.states
-    found = _tensors(registration.returns(returned) if registration.returns is not None else returned)
+    found = tensors_in(registration.returns(returned) if registration.returns is not None else returned)
     one_step = arguments.x.dim() < 3 and not is_one_sequence(
         registration.family, module, arguments.x, arguments.states, found
     )
@@ -116,65 +115,8 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
     if hidden is not None and finals and registration.returns is None:
         _check_final(registration, module, hidden, finals[0])
     own = {id(tensor) for tensor in (hidden, *finals)}
-    everything = {id(tensor): tensor for tensor in _tensors(returned)}
+    everything = {id(tensor): tensor for tensor in tensors_in(returned)}
     return OwnResult(returned, hidden, finals, tuple(tensor for key, tensor in everything.items() if key not in own))
-
-
-def edited_others(
-    registration: Registration, module: nn.Module, result: OwnResult, hidden: Tensor
-) -> tuple[Tensor, ...]:
-    """What a module returns beside its states, from edited hidden states.
-
-    NotImplementedError if nobody said how it follows from them.
-    """
-    if not result.others:
-        return ()
-    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in result.others)
-    readout = _readout_of(registration, module, f", of shape {shapes}, which edits have to reach")
-    with_shape = hidden if result.output is None else hidden.reshape(result.output.shape)
-    return _read_out(readout, module, with_shape, len(result.others))
-
-
-def gradient_through_readout(
-    registration: Registration, module: nn.Module, hidden: Tensor, arrived: Sequence[Tensor | None]
-) -> Tensor:
-    """∂L/∂h through what a module returns beside its states, ``arrived`` being ∂L/∂ of each of these.
-
-    NotImplementedError if nobody said how it follows from the hidden states.
-    """
-    readout = _readout_of(registration, module, ", and a gradient arrives there")
-    with torch.enable_grad():
-        leaf = hidden.detach().clone().requires_grad_()
-        given = _read_out(readout, module, leaf, len(arrived))
-        reached = [(one, by.to(one.dtype)) for one, by in zip(given, arrived, strict=True) if by is not None]
-        if not any(one.requires_grad for one, _ in reached):
-            return torch.zeros_like(hidden)
-        ones, by = zip(*[(one, by) for one, by in reached if one.requires_grad], strict=True)
-        (found,) = torch.autograd.grad(ones, leaf, by, allow_unused=True)
-    return torch.zeros_like(hidden) if found is None else found
-
-
-def _so_many(tensors: int) -> str:
-    return "1 tensor" if tensors == 1 else f"{tensors} tensors"
-
-
-def _readout_of(registration: Registration, module: nn.Module, why: str) -> Readout:
-    if registration.readout is None:
-        raise NotImplementedError(
-            f"{_name(module)} returns more than its states{why}: "
-            f"register({_name(module)}, readout=lambda module, hidden: …) says how it follows from the hidden states"
-        )
-    return registration.readout
-
-
-def _read_out(readout: Readout, module: nn.Module, hidden: Tensor, count: int) -> tuple[Tensor, ...]:
-    given = _tensors(readout(module, hidden))
-    if len(given) != count:
-        raise TypeError(
-            f"the readout of {_name(module)} gave {_so_many(len(given))}, the module {_so_many(count)} beside its "
-            "states: readout(module, hidden) returns the same, without the states"
-        )
-    return given
 
 
 def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, final: Tensor) -> None:
@@ -290,11 +232,11 @@ def _dtype(result: OwnResult) -> torch.dtype:
     return result.output.dtype if result.output is not None else result.finals[0].dtype
 
 
-def _tensors(value: Any) -> tuple[Tensor, ...]:
+def tensors_in(value: Any) -> tuple[Tensor, ...]:
     if isinstance(value, Tensor):
         return (value,)
     if isinstance(value, (tuple, list)):
-        return tuple(tensor for part in value for tensor in _tensors(part))
+        return tuple(tensor for part in value for tensor in tensors_in(part))
     return ()
 
 

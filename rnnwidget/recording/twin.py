@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rnnwidget.recording.clients import Client, Editor, recomputing
+from rnnwidget.recording.contents import contents
 from rnnwidget.recording.copies import copy_of, modules_of, same_settings
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.model_hook import ModelHook
@@ -20,7 +20,6 @@ from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
 
-SAMPLED, ROW = 2**20, 2**12
 NOTHING = nullcontext()
 COPIES = 3
 
@@ -81,7 +80,7 @@ class Twin:
         modules are left to recordings, which compare them.
         """
         others = [tensor for tensor in _tensors_of(self._original) if id(tensor) not in self._recurrent]
-        return _looked_at(self._original)._replace(others=_contents(others) if others else ())
+        return _looked_at(self._original)._replace(others=contents(others) if others else ())
 
     @property
     def counted(self) -> ModelState:
@@ -95,7 +94,7 @@ class Twin:
     @property
     def recurrent_contents(self) -> object:
         """Differs once values of recurrent modules have moved, however that was done."""
-        return _contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
+        return contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
 
     def _make(self) -> None:
         looked_at = _looked_at(self._original)
@@ -236,33 +235,6 @@ def _differentiate(loss: Tensor, recording: Recording) -> None:
         torch.autograd.grad(loss, tapped, allow_unused=True)
     if all(tap.empty for tap in recording.taps):
         raise RuntimeError("the loss does not depend on the output of any recurrent module, so no gradient flows there")
-
-
-def _contents(tensors: Iterable[Tensor]) -> tuple[str, ...]:
-    """A weighted sum for each tensor, over a sample where it is large; as text, so that NaN equals NaN.
-
-    Each place has a weight of its own: what is only put into another order tells as well.
-    """
-    found = []
-    with torch.no_grad():
-        for tensor in tensors:
-            values = tensor.detach().reshape(-1)[:: 1 + tensor.numel() // SAMPLED]
-            values = values if values.dtype in (torch.float32, torch.float64) else values.double()
-            rows, rest = divmod(values.numel(), ROW)
-            across, down = _weights(values.device, values.dtype)
-            total = values[rows * ROW :] @ across[:rest]
-            if rows:
-                total = total + (values[: rows * ROW].view(rows, ROW) @ across) @ down[:rows]
-            found.append(repr(float(total)))
-    return tuple(found)
-
-
-@cache
-def _weights(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The weights of the places in a row, and of the rows."""
-    generator = torch.Generator().manual_seed(0)
-    across, down = (torch.randn(n, generator=generator, device="cpu") for n in (ROW, SAMPLED // ROW + 1))
-    return across.to(device, dtype), down.to(device, dtype)
 
 
 def _looked_at(model: nn.Module) -> ModelState:
