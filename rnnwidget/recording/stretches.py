@@ -17,7 +17,7 @@ from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
 from rnnwidget.recording.clients import is_half
-from rnnwidget.recording.copies import copied_module
+from rnnwidget.recording.copies import copy_of
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recorded_call import RecordedCall
@@ -268,4 +268,4 @@ def _handed(calls: list[RecordedCall], layer: Layer) -> tuple[Tensor, ...]:
 
 
 def _module_in_single(module: nn.Module) -> nn.Module:
-    return copied_module(module, lambda parameter: parameter.detach().clone()).float()
+    return copy_of(module, lambda parameter: parameter.detach().clone()).float()

@@ -14,7 +14,7 @@ from rnnwidget.widgets.input_edits import InputEdits, Written, plain, typed
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.pulses import Pulse, added, put_again
-from rnnwidget.widgets.stimulus import NOT_FOUND, stimulus_place, stimulus_read
+from rnnwidget.widgets.stimulus import NOT_FOUND, place_read_by
 from rnnwidget.widgets.view_state import ViewState
 from rnnwidget.widgets.wire import Frame
 from rnnwidget.widgets.writing_frame import writing_frame
@@ -151,10 +151,7 @@ class InputState(ViewState):
             raise KeyError(f"no layer {layer!r}; the input reaches {', '.join(picture.recording.layers)}")
         first = next(module.layers[0].name for module in self._modules if self._layers[layer] in module.layers)
         read = picture.recording[first].inputs[: picture.steps(first, sequence), sequence]
-        read_by = picture.recording[first]
-        place = stimulus_place(
-            self._writing.current.inputs, stimulus_read(read_by), sequence, batch_first=bool(read_by.batch_first)
-        )
+        place = place_read_by(picture.recording[first], self._writing.current.inputs, sequence)
         if place is None:
             raise ValueError(NOT_FOUND)
         names = channel_names(read.size(-1))

@@ -193,7 +193,7 @@ class Probe:
             return self.twin.run(x, editor=_active(edits), loss=self._loss_of)[1]
         except RuntimeError:
             # Autograd refuses weights that another thread has stepped between forward and backward.
-            if self.twin.is_at(state):
+            if self.twin.is_at(state) or self.twin.why_not_copied:
                 raise
             return self.twin.still().run(x, editor=_active(edits), loss=self._loss_of)[1]
 

@@ -105,10 +105,10 @@ def stimulus_place(
     return found[0] if len(found) == 1 else None
 
 
-def stimulus_read(layer: LayerRecording) -> list[Float[Tensor, "time channel"]]:
-    """What a layer read of every sequence."""
-    inputs = layer.inputs
-    return [inputs[:steps, sequence] for sequence, steps in enumerate(layer.lengths.tolist())]
+def place_read_by(layer: LayerRecording, inputs: object, sequence: int) -> Place | None:
+    """Like :func:`stimulus_place`, of what a layer was recorded to read."""
+    read = [layer.inputs[:steps, own] for own, steps in enumerate(layer.lengths.tolist())]
+    return stimulus_place(inputs, read, sequence, batch_first=bool(layer.batch_first))
 
 
 def _is_read(value: Tensor | PackedSequence, place: Place, read: Float[Tensor, "time channel"], sequence: int) -> bool:

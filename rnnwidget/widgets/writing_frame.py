@@ -14,7 +14,7 @@ from rnnwidget.widgets.frame import CHANNELS
 from rnnwidget.widgets.input_edits import InputEdits
 from rnnwidget.widgets.picture import Picture
 from rnnwidget.widgets.pulses import Pulse
-from rnnwidget.widgets.stimulus import NOT_FOUND, Place, stimulus_place, stimulus_read
+from rnnwidget.widgets.stimulus import NOT_FOUND, Place, place_read_by
 from rnnwidget.widgets.wire import Frame
 
 
@@ -38,8 +38,7 @@ def writing_frame(
     pulses: str | None = None
     place = None
     if words is None and read.size(-1) <= CHANNELS:
-        every, first_axis = stimulus_read(picture.recording[first]), bool(picture.recording[first].batch_first)
-        place = stimulus_place(writing.current.inputs, every, sequence, batch_first=first_axis)
+        place = place_read_by(picture.recording[first], writing.current.inputs, sequence)
         pulses = "" if place else NOT_FOUND
     return {
         "words": None if words is None else writing.why_not_words,

@@ -126,6 +126,10 @@ def test_what_deepcopy_refuses_is_recorded_with_the_weights_of_the_call(monkeypa
     rw.register(Guarded, gates={"hidden": "tanh"})(
         lambda module, x, h, at: at.gate("hidden", module.scaled(x) + module.parts[0](h))
     )
+    half = Guarded().bfloat16()
+    with rw.record(half) as recording:
+        half(X.bfloat16())
+    assert recording["cell"].replay_error < 0.05
     model = Guarded()
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     with rw.record(model) as recording:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnwidget as rw
-from rnnwidget.cells import family_named, gru, lstm
+from rnnwidget.cells import LeakyRNN, MinGRU, family_named, gru, lstm
+from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.widgets.dials import Scope, dials_of, inherited, panel_rows, window_of, with_dials
 
 EVERYWHERE = Scope()
@@ -111,8 +112,8 @@ def test_tensors_and_lesions_are_on_no_dial():
 
 def test_words_below_a_slider_hold_for_shift_and_clamp_alike() -> None:
     """Numbers would be a clamp's, and wrong below a shift; minGRU's update gate is not nn.GRU's."""
-    for name in ("leaky_rnn", "min_gru"):
-        for row in panel_rows(family_named(name)):
+    for kind in (LeakyRNN, MinGRU):
+        for row in panel_rows(recurrent_modules(kind(3, 4))[0].family):
             assert (row["low"], row["high"]) == ("less", "more")
 
 

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
 from rnnwidget.recording.model_capture import AT_ONCE
+from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.after_cells import after_each_cell
 from tests.widgets.models import Fragile, Numbered, classifier_and_batch
 
@@ -592,19 +593,41 @@ def test_the_last_of_two_calls_is_shown_and_a_loop_is_sampled(inspect):
     assert inspector.output is shown
 
 
-def test_a_gradient_beside_a_training_loop_is_tried_again(inspect):
-    model, x, moves = nn.LSTM(3, 4), torch.randn(5, 2, 3), []
+class Headed(nn.Module):
+    """The gradient of its states goes through the head's weights."""
+
+    def __init__(self, *, copied: bool):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(3, 4), nn.Linear(4, 2)
+        self.part = nn.Identity() if copied else Numbered(1)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0])
+
+
+def stepped_in_its_loss(inspect, model):
+    """An inspector of a model that another thread steps between forward and backward, once."""
+    moves = []
 
     def loss(output):
         if moves and moves.pop():
             with torch.no_grad():
-                model.weight_hh_l0.mul_(1.5)
-        return output[0].square().sum()
+                model.head.weight.mul_(1.5)
+        return output.square().sum()
 
-    inspector = inspect(model, inputs=x, loss=loss)
+    inspector = inspect(model, inputs=torch.randn(5, 2, 3), loss=loss)
     moves.append(1)
+    return inspector, moves
+
+
+def test_a_gradient_beside_a_training_loop_is_tried_again(inspect, monkeypatch):
+    apart = []
+    still = Twin.still
+    monkeypatch.setattr(Twin, "still", lambda twin: (apart.append(twin), still(twin))[1])
+    inspector, moves = stepped_in_its_loss(inspect, Headed(copied=True))
     inspector.edits = [rw.scale("f", 0.5)]
     assert not moves
+    assert len(apart) == 1
     assert inspector._page.score._status["state"] == "ready"
 
 
@@ -659,3 +682,10 @@ def test_an_inspector_that_is_gone_leaves_no_callback(monkeypatch):
     gc.collect()
     shell.end_of_cell()
     assert shell.callbacks["post_run_cell"] == []
+
+
+def test_a_gradient_that_cannot_be_tried_again_says_what_pytorch_says(inspect):
+    inspector, _ = stepped_in_its_loss(inspect, Headed(copied=False))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        inspector.edits = [rw.scale("f", 0.5)]
+    assert inspector.edits == []
