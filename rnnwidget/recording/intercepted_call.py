@@ -1,25 +1,24 @@
 """One call of a recurrent module while it runs: its kernel is seen and handed to the module's clients.
 
-Recorders look, editors run it layer by layer. A function mode is in force on this thread from the module's pre-hook to
-its forward hook.
+Recorders look, editors run it layer by layer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn, overrides
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
 from rnnwidget.recording.clients import Parties, States, mixes_halves
-from rnnwidget.recording.kernels import KERNELS, PYTORCHS_OWN, parse_kernel_call, states_of
+from rnnwidget.recording.kernel_watch import KernelWatch, watched_by
+from rnnwidget.recording.kernels import PYTORCHS_OWN, parse_kernel_call, states_of
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
     OwnArguments,
@@ -29,13 +28,7 @@ from rnnwidget.recording.own_modules import (
     read_result,
     with_tensors,
 )
-from rnnwidget.recording.randomness import (
-    drawn_privately,
-    leave_kernels,
-    nothing_drawn,
-    randomness_is_private,
-    watch_kernels,
-)
+from rnnwidget.recording.randomness import nothing_drawn, randomness_is_private
 from rnnwidget.recording.readouts import edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
 
@@ -57,11 +50,11 @@ def calls_under_way() -> list[InterceptedCall]:
     """
     calls = _active.calls
     while calls and not is_on_stack(calls[-1].frame):
-        calls[-1].__exit__(None, None, None)
+        calls[-1].leave()
     return calls
 
 
-class InterceptedCall(TorchFunctionMode):
+class InterceptedCall:
     """In force from the pre-hook of a recurrent module to its forward hook; ``left`` is told when it is so no more."""
 
     def __init__(
@@ -71,8 +64,8 @@ class InterceptedCall(TorchFunctionMode):
         keywords: dict[str, Any],
         left: Callable[[InterceptedCall], None],
     ) -> None:
-        super().__init__()
         self._left = left
+        self._watch: KernelWatch | None = None
         self.module = parties.interests[0].module
         self.parties = parties
         self.sequence, self.given = _read(self.module, arguments, keywords)
@@ -94,26 +87,18 @@ class InterceptedCall(TorchFunctionMode):
         new = {id(old): fresh for old, fresh in zip(given, self.given, strict=True)}
         return with_tensors(arguments, new), with_tensors(keywords, new)
 
-    def __enter__(self) -> InterceptedCall:  # noqa: PYI034 - torch's mode leaves its own untyped
-        # A registered module runs no kernel of its own, and a mode would slow every operation of its loop down.
-        if self.module.registration is None:
-            self.told = randomness_is_private()
-            if self.told:
-                watch_kernels(self.see)
-            else:
-                self.depth = len(overrides._get_current_function_mode_stack())  # noqa: SLF001 - torch has no other name
-                super().__enter__()  # type: ignore[no-untyped-call]
+    def enter(self) -> None:
+        """See the kernels of this thread from now on."""
+        if self.module.registration is None:  # a registered module runs no kernel of its own
+            self._watch = watched_by(self, self.module.module)
         _active.calls.append(self)
-        return self
 
-    def __exit__(self, *exception: object) -> None:
+    def leave(self) -> None:
+        """See no more of them."""
         _active.calls.remove(self)
         self.frame = None
-        if self.module.registration is None:
-            if self.told:
-                leave_kernels(self.see)
-            else:
-                _take_off(self, self.depth)
+        if self._watch is not None:
+            self._watch.leave()
         self._left(self)
 
     def is_innermost(self) -> bool:
@@ -122,13 +107,6 @@ class InterceptedCall(TorchFunctionMode):
             if is_on_stack(call.frame):
                 return call is self
         return False
-
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in KERNELS:
-            return self.see(func, args, kwargs or {})
-        return func(*args, **kwargs) if kwargs else func(*args)
 
     def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A kernel is called: make the call, as the module's clients want it."""
@@ -144,7 +122,7 @@ class InterceptedCall(TorchFunctionMode):
         except NotImplementedError as error:
             self.parties.refuse(error)
             return func(*args, **kwargs)
-        with drawn_privately() if call.drops and self.told else nothing_drawn():
+        with contextlib.nullcontext() if call.drops else nothing_drawn():
             returned = self._carried_through(call, func, args, kwargs)
         self.handed = _tensors(returned[1:] if call.form == "stack" else returned)
         return returned
@@ -251,19 +229,6 @@ class InterceptedCall(TorchFunctionMode):
             yield
         finally:
             torch.set_rng_state(after)
-
-
-def _take_off(mode: TorchFunctionMode, depth: int) -> None:
-    """Leave a mode that was entered at a ``depth``: an interrupted call is found out when something else has begun.
-
-    A mode's own exit takes whichever is on top, so that a block around the call may have taken this one and left its
-    own, just below, behind.
-    """
-    stack = overrides._get_current_function_mode_stack()  # noqa: SLF001 - torch has no other name for it
-    place = stack.index(mode) if mode in stack else depth - 1
-    above = [overrides._pop_mode() for _ in stack[place:]] if place >= 0 else []  # noqa: SLF001 - likewise
-    for other in reversed(above[:-1]):
-        overrides._push_mode(other)  # noqa: SLF001 - likewise
 
 
 def _is_more_than_its_layers(call: RecurrentCall) -> bool:

@@ -1,7 +1,7 @@
 """The one place that sees recurrent calls.
 
-A pre-hook and an always-called hook on each recurrent module enter and leave one thread-local function mode. Inside it
-the fused kernel's call is handed to the clients of that module: recorders look, editors run it layer by layer. Hooks
+Between a pre-hook and an always-called hook on each recurrent module the fused kernel's call is handed to the clients
+of that module: recorders look, editors run it layer by layer. Hooks
 are there only while a module has a client, and hold no state: they look the module up in a registry, so that a copied
 or pickled model carries nothing of ours that acts.
 """
@@ -79,7 +79,7 @@ class _Enter(ModelHook):
                 return None
             attachment.running.append(weakref.ref(call))
         changed = call.begin(arguments, keywords)
-        call.__enter__()
+        call.enter()
         return changed
 
 
@@ -89,7 +89,7 @@ class _Leave(ModelHook):
         if not calls or calls[-1].module.module is not module:
             return None
         call = calls[-1]
-        call.__exit__(None, None, None)
+        call.leave()
         return call.end(output)
 
 

@@ -13,8 +13,8 @@ from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
-_STACKS: frozenset[object] = frozenset({torch._VF.lstm, torch._VF.gru, torch._VF.rnn_tanh, torch._VF.rnn_relu})
-_CELLS: frozenset[object] = frozenset(
+_STACKS: frozenset[Kernel] = frozenset({torch._VF.lstm, torch._VF.gru, torch._VF.rnn_tanh, torch._VF.rnn_relu})
+_CELLS: frozenset[Kernel] = frozenset(
     {torch._VF.lstm_cell, torch._VF.gru_cell, torch._VF.rnn_tanh_cell, torch._VF.rnn_relu_cell}
 )
 KERNELS = _STACKS | _CELLS

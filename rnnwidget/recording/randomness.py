@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import BuiltinFunctionType, MethodDescriptorType, MethodWrapperType
@@ -22,8 +22,7 @@ class PrivateRandomness(TorchFunctionMode):
     """Random numbers inside the block come from a generator of our own, so that the process's stays where it was.
 
     ``fork_rng`` will not do: from a widget's callback thread it would disturb a training loop that runs meanwhile.
-    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them, and is told
-    of them from here, so that other operators are looked at once and not twice.
+    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -42,12 +41,6 @@ class PrivateRandomness(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in KERNELS and _private.watching:
-            sees = _private.watching.pop()
-            try:
-                return sees(func, args, kwargs or {})
-            finally:
-                _private.watching.append(sees)
         if func in KERNELS or _never_draws(func):
             return func(*args, **kwargs) if kwargs else func(*args)
         with self._draws:
@@ -132,13 +125,11 @@ def nothing_drawn() -> AbstractContextManager[object]:
 
 
 _NOWHERE = nullcontext()
-SeesKernels = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class _Private(threading.local):
     def __init__(self) -> None:
         self.modes: list[PrivateRandomness] = []
-        self.watching: list[SeesKernels] = []
 
 
 _private = _Private()
@@ -147,21 +138,3 @@ _private = _Private()
 def randomness_is_private() -> bool:
     """Whether this thread is inside :class:`PrivateRandomness`."""
     return bool(_private.modes)
-
-
-def watch_kernels(sees: SeesKernels) -> None:
-    """Have ``sees`` make the calls of kernels inside :class:`PrivateRandomness`; its own are left to who came before.
-
-    So it is with modes, which are out of force while they act.
-    """
-    _private.watching.append(sees)
-
-
-def leave_kernels(sees: SeesKernels) -> None:
-    """Undo :func:`watch_kernels`."""
-    _private.watching.remove(sees)
-
-
-def drawn_privately() -> AbstractContextManager[object]:
-    """Around what a kernel draws, where :class:`PrivateRandomness` told of the kernel and is out of force meanwhile."""
-    return _private.modes[-1] if _private.modes else nullcontext()

@@ -29,7 +29,8 @@ class Fragile(nn.GRU):
 
 def nothing_is_active(*modules: nn.Module) -> bool:
     hooks = [hook for module in modules for hook in (*module._forward_hooks, *module._forward_pre_hooks)]
-    return not hooks and not torch.overrides._get_current_function_mode_stack()
+    watched = torch.nn.modules.rnn._VF is not torch._VF
+    return not (hooks or watched or torch.overrides._get_current_function_mode_stack())
 
 
 X = torch.ones(3, 1, 3)
