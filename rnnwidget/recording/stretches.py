@@ -156,15 +156,18 @@ class Stretch:
 
     def blank(self, tensor: Tensor) -> Tensor:
         """NaN where a sequence has ended."""
-        return tensor.masked_fill(self._ended, torch.nan) if self.layout.packed else tensor
+        return self._blanked(tensor.clone()) if self.layout.packed else tensor
 
     def _blanked(self, tensor: Tensor) -> Tensor:
         """Like :meth:`blank`, in place."""
-        return tensor.masked_fill_(self._ended, torch.nan) if self.layout.packed else tensor
+        if self.layout.packed:
+            tensor[self._ended] = torch.nan
+        return tensor
 
     @cached_property
-    def _ended(self) -> Tensor:
-        return ~self.layout.live(self.inputs.device)
+    def _ended(self) -> tuple[Tensor, ...]:
+        """The steps, and the sequences that have ended there: a mask would be read for every unit."""
+        return (~self.layout.live(self.inputs.device).squeeze(-1)).nonzero(as_tuple=True)
 
     def _evaluated(self, site: str) -> Tensor:
         self._forget_what_was_changed()
