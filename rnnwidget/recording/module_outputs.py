@@ -38,6 +38,11 @@ class _Given:
     output: Tensor | PackedSequence | None
     read: tuple[tuple[int, ...], ...] | None
 
+    def is_of_vectors(self, batch: int) -> bool:
+        """Whether it is a vector of each sequence, be it of one number, of a module that reads vectors."""
+        shape = _shape(self.output) or ()
+        return len(shape) == 2 and shape[0] == batch and self.read is not None
+
 
 class ModuleOutputs(Mapping[str, Tensor]):
     """Per-step outputs by module path: (time, batch, …), NaN where a packed sequence has ended.
@@ -148,12 +153,16 @@ class ModuleOutputs(Mapping[str, Tensor]):
         one_step = layout._replace(steps=1, batch_sizes=None)
         layouts = [call.layout for call in calls] if len(during) == len(calls) else [one_step] * layout.steps
         if len(during) == len(layouts) > 1:
-            parts = [_by_time(each, of_part, batch_first) for each, of_part in zip(during, layouts, strict=True)]
+            each_part = zip(during, layouts, strict=True)
+            parts = [_by_step(each, of_part, batch_first) for each, of_part in each_part]
             found = [part for part in parts if part is not None]
             if len(found) == len(parts) and len({part.shape[1:] for part in found}) == 1:
                 return torch.cat(found)
-        single = len(calls) > 1 or layout.steps > 1
-        laid_out = (_by_time(each, layout, batch_first, single=single) for each in reversed(during))
+        if len(calls) == layout.steps == 1 and batch_first is None:
+            laid_out = (_by_step(each, layout, batch_first) for each in reversed(during))
+        else:
+            single = len(calls) > 1 or layout.steps > 1
+            laid_out = (_by_time(each, layout, batch_first, single=single) for each in reversed(during))
         return next((found for found in laid_out if found is not None), None)
 
 
@@ -164,6 +173,19 @@ def _vectors(arguments: Sequence[object]) -> tuple[tuple[int, ...], ...] | None:
     if not read or packed or any(part.dim() != 2 or not part.is_floating_point() for part in read):
         return None
     return tuple(tuple(part.shape) for part in read)
+
+
+UNTOLD = (
+    "the output {} has as many steps as sequences, and cells do not say which axis is time: record another number of "
+    "sequences"
+)
+
+
+def _by_step(each: _Given, layout: SequenceLayout, batch_first: bool | None) -> Tensor | None:
+    """Like :func:`_by_time`, in a loop: there is an output for each call of the recurrent module."""
+    if layout.steps == 1 and isinstance(each.output, Tensor) and each.is_of_vectors(layout.batch):
+        return each.output.unsqueeze(0)
+    return _by_time(each, layout, batch_first)
 
 
 def _by_time(each: _Given, layout: SequenceLayout, batch_first: bool | None, *, single: bool = False) -> Tensor | None:
@@ -178,10 +200,7 @@ def _by_time(each: _Given, layout: SequenceLayout, batch_first: bool | None, *, 
     if steps > 1 and output.dim() == 2 and each.read is not None and not {leading, leading[::-1]} & {*each.read}:
         leading = ()  # a vector of one sequence each, as a classifier's of as many classes as steps
     if leading == (steps, batch) == (batch, steps) and steps > 1 and batch_first is None:
-        raise ValueError(
-            f"the output {tuple(output.shape)} has as many steps as sequences, and cells do not say which axis is "
-            "time: record another number of sequences"
-        )
+        raise ValueError(UNTOLD.format(tuple(output.shape)))
     if leading == (steps, batch) and not (steps == batch and batch_first):
         found = _blank(output, layout)
     elif leading == (batch, steps):

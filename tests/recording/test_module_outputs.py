@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,39 @@ class Forecaster(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.squash(self.head(self.rnn(x.unsqueeze(-1))[0]).squeeze(-1))
+
+
+class Decider(nn.Module):
+    """A value at every step, from a cell or from a layer that takes one step at a time."""
+
+    def __init__(self, recurrent: nn.Module, values: int) -> None:
+        super().__init__()
+        self.recurrent, self.head = recurrent, nn.Linear(4, values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, values = None, []
+        for now in x:
+            if isinstance(self.recurrent, nn.GRU):
+                _, h = self.recurrent(now.unsqueeze(int(self.recurrent.batch_first)), h)
+                values.append(self.head(h[-1]))
+            else:
+                h = self.recurrent(now, h)
+                values.append(self.head(h))
+        return torch.stack(values)
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("values", [1, 2])
+@pytest.mark.parametrize(
+    "make", [lambda: nn.GRUCell(3, 4), lambda: nn.GRU(3, 4), lambda: nn.GRU(3, 4, batch_first=True)]
+)
+def test_a_head_of_one_value_has_an_axis_of_one(
+    make: Callable[[], nn.Module], values: int, batch: int, steps: int
+) -> None:
+    model = Decider(make(), values)
+    if steps == 1 and isinstance(model.recurrent, nn.GRU):
+        pytest.skip("one step of a layer is a series of one step")
+    with rw.record(model, also=["head"]) as recording:
+        output = model(torch.randn(steps, batch, 3)).detach()
+    assert_same_bits(recording.also["head"], output)
