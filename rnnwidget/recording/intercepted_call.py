@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -28,7 +28,7 @@ from rnnwidget.recording.own_modules import (
     read_result,
     with_tensors,
 )
-from rnnwidget.recording.randomness import nothing_drawn, randomness_is_private
+from rnnwidget.recording.randomness import drawn_as_from, noise_now, nothing_drawn, randomness_is_private
 from rnnwidget.recording.readouts import edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
 
@@ -71,8 +71,8 @@ class InterceptedCall:
         self.sequence, self.given = _read(self.module, arguments, keywords)
         self.started = self.given
         self.handed: States | None = None
-        redraws = self.module.registration is not None and parties.editors and not randomness_is_private()
-        self.random_state = torch.get_rng_state() if redraws else None
+        redraws = self.module.registration is not None and parties.editors
+        self.noise = noise_now() if redraws else None
         self.frame: FrameType | None = call_on_stack(self.module.module)
 
     def begin(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
@@ -191,7 +191,8 @@ class InterceptedCall:
         new: dict[int, Tensor] = {}
         trace = None
         if any(edits):
-            with self._noise_as_before():
+            assert self.noise is not None
+            with drawn_as_from(self.noise):  # a run again draws what the module itself drew
                 trace = self.parties.run_by_layer(call, edits)
             common = trace.result
             others = edited_others(registration, module, result, common.output)
@@ -216,19 +217,6 @@ class InterceptedCall:
         self.parties.tell(call, common, handed, edits, trace, result.others)
         self.parties.returned(result.finals)
         return returned if new else None
-
-    @contextlib.contextmanager
-    def _noise_as_before(self) -> Iterator[None]:
-        """A run again draws what the module itself drew, and leaves the process's generator where that left it."""
-        if self.random_state is None:
-            yield
-            return
-        after = torch.get_rng_state()
-        torch.set_rng_state(self.random_state)
-        try:
-            yield
-        finally:
-            torch.set_rng_state(after)
 
 
 def _is_more_than_its_layers(call: RecurrentCall) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import BuiltinFunctionType, MethodDescriptorType, MethodWrapperType
 from typing import Any
@@ -16,6 +16,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnwidget.recording.kernels import KERNELS
+
+Noise = Mapping[torch.device, Tensor]
+"""The state of a generator on each device that has drawn."""
 
 
 class PrivateRandomness(TorchFunctionMode):
@@ -38,6 +41,15 @@ class PrivateRandomness(TorchFunctionMode):
         _private.modes.pop()
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
+    @property
+    def noise(self) -> Noise:
+        """Where the generators stand."""
+        return self._draws.noise
+
+    @noise.setter
+    def noise(self, noise: Noise) -> None:
+        self._draws.noise = noise
+
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -54,6 +66,18 @@ class _PrivateDraws(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
+
+    @property
+    def noise(self) -> Noise:
+        return {device: generator.get_state() for device, generator in self._generators.items()}
+
+    @noise.setter
+    def noise(self, noise: Noise) -> None:
+        for device, generator in self._generators.items():
+            if device in noise:
+                generator.set_state(noise[device])
+            else:
+                generator.manual_seed(self._seed)
 
     def __torch_dispatch__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -138,3 +162,26 @@ _private = _Private()
 def randomness_is_private() -> bool:
     """Whether this thread is inside :class:`PrivateRandomness`."""
     return bool(_private.modes)
+
+
+def noise_now() -> Noise:
+    """Where this thread's random numbers stand: the process's on CPU, or all of our own inside the block."""
+    return _private.modes[-1].noise if _private.modes else {torch.device("cpu"): torch.get_rng_state()}
+
+
+@contextmanager
+def drawn_as_from(noise: Noise) -> Iterator[None]:
+    """What is run inside draws what was drawn from ``noise`` on; afterwards random numbers stand where they stood."""
+    after = noise_now()
+    _go_to(noise)
+    try:
+        yield
+    finally:
+        _go_to(after)
+
+
+def _go_to(noise: Noise) -> None:
+    if _private.modes:
+        _private.modes[-1].noise = noise
+    else:
+        torch.set_rng_state(noise[torch.device("cpu")])

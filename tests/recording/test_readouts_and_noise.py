@@ -173,6 +173,21 @@ def test_an_edited_run_draws_the_noise_of_the_run_itself() -> None:
     assert (edited[4] - plain[4]).abs().min() > 0.1
 
 
+@torch.no_grad()
+def test_before_and_after_draw_the_same_noise() -> None:
+    model = registered("states", noise=0.5)
+    edit = rw.nudge("hidden", 1.0, units=[0], steps=[3])
+    result = rw.intervene(model, X, edit)
+    assert result.change["cell"][:3].abs().max() == 0
+    assert result.change["cell"][3].abs().max() > 0.5
+    again = rw.Intervention(model, X)
+    assert_same_bits(again.run(edit).output[0], result.output[0])
+    curve = rw.sweep(
+        model, X, edit_of=lambda v: rw.nudge("hidden", v, steps=[3]), values=[0.0, 1.0], answer=lambda o: o[0][:3].sum()
+    )
+    assert curve.answers.tolist() == [curve.baseline.item()] * 2
+
+
 def test_hooks_of_the_person_s_own_are_not_told_when_a_recording_is_looked_at() -> None:
     model, calls = registered("states"), []
     model.h.register_forward_hook(lambda *_: calls.append(1))
