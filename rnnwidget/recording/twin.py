@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.clients import Client, Editor, recomputing
 from rnnwidget.recording.contents import contents
 from rnnwidget.recording.copies import copy_of, modules_of, same_settings
+from rnnwidget.recording.handed_in import HandedIn
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
@@ -68,6 +69,7 @@ class Twin:
     def __init__(self, model: nn.Module) -> None:
         self._original = model
         self._lock = threading.RLock()
+        self._handed_in = HandedIn()
         self.why_not_copied = ""
         recurrent_modules(model)
         self._make()
@@ -142,9 +144,9 @@ class Twin:
             try:
                 with attached(self.modules, client), PrivateRandomness(seed):
                     if loss is None:
-                        return call_model(self.model, x), recording
+                        return call_model(self.model, self._handed_in(x)), recording
                     with torch.inference_mode(mode=False), torch.enable_grad(), _at_work():
-                        output = call_model(self.model, x)
+                        output = call_model(self.model, self._handed_in(x))
                         _differentiate(loss(output), recording)
                         return output, recording
             finally:
@@ -172,7 +174,7 @@ class Twin:
             self._follow(None)
             client = Client(threading.get_ident(), editor=editor)
             with attached(self.modules, client), PrivateRandomness(seed), within:
-                return call_model(self.model, x)
+                return call_model(self.model, self._handed_in(x))
 
     def _buffers_kept(self) -> AbstractContextManager[None]:
         return self._with_buffers_kept() if self.why_not_copied else nullcontext()

@@ -1,0 +1,95 @@
+"""Models that write into what they are given: every run begins from the input as it was."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnnwidget as rw
+from tests.cases import assert_same_bits
+
+
+class Writes(nn.Module):
+    """Changes its input in place, and a list of states that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.GRU(3, 4), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor, states: list[Tensor]) -> Tensor:
+        x.mul_(0.5).add_(1)
+        output, states[0] = self.rnn(x, states[0])
+        return self.head(output)
+
+
+class ReadsArrays(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x: np.ndarray) -> Tensor:
+        x *= 0.5
+        return self.rnn(torch.from_numpy(x))[0]
+
+
+@pytest.fixture
+def model() -> Writes:
+    torch.manual_seed(0)
+    return Writes()
+
+
+def given() -> tuple[Tensor, list[Tensor]]:
+    torch.manual_seed(1)
+    return torch.randn(6, 2, 3), [torch.randn(1, 2, 4)]
+
+
+def test_before_and_after_are_of_one_input(model: Writes) -> None:
+    expected, x = model(*given()), given()
+    result = rw.intervene(model, x, rw.scale("z", 1.0))
+    assert_same_bits(result.output, result.baseline)
+    torch.testing.assert_close(result.output, expected)
+    for mine, theirs in zip((x[0], x[1][0]), (given()[0], given()[1][0]), strict=True):
+        assert_same_bits(mine, theirs)
+
+
+@torch.no_grad()
+def test_runs_do_not_drift(model: Writes) -> None:
+    runner = rw.Intervention(model, given())
+    edit = rw.shift("z", 1.0, steps=slice(3, None))
+    first = runner.run(edit).output
+    assert_same_bits(runner.run(edit).output, first)
+    assert_same_bits(first[:3], runner.baseline[:3])
+    with rw.edited(model, edit):
+        torch.testing.assert_close(model(*given()), first)
+
+
+@torch.no_grad()
+def test_sweeps_and_lesions_are_of_one_input(model: Writes) -> None:
+    curve = rw.sweep(
+        model, given(), edit_of=lambda v: rw.nudge("hidden", v), values=[0.5, 0.5, 0.5], answer=lambda o: o.sum()
+    )
+    assert len(set(curve.answers.tolist())) == 1
+    scores = rw.lesion_scores(model, given(), layer="rnn.l0", answer=lambda o: o.sum(), controls=1)
+    with rw.edited(model, rw.lesion([2])):
+        alone = model(*given()).sum()
+    torch.testing.assert_close(scores.effects[2], (alone - model(*given()).sum()).double(), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_arrays_that_a_model_writes_into() -> None:
+    torch.manual_seed(0)
+    model, x = ReadsArrays(), np.ones((5, 2, 3), dtype=np.float32)
+    result = rw.intervene(model, x, rw.scale("z", 1.0))
+    assert_same_bits(result.output, result.baseline)
+    assert (x == 1).all()
+
+
+def test_gradients_reach_the_input_whatever_ran_before(model: Writes) -> None:
+    x, states = given()
+    x.requires_grad_()
+    runner = rw.Intervention(model, (x, states))
+    with torch.no_grad():
+        runner.run(rw.shift("z", 1.0))
+    runner.run(rw.shift("z", 1.0)).output.sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
