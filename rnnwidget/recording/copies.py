@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.recording.model_hook import without_hooks
-from rnnwidget.recording.reaching import leads_to
+from rnnwidget.recording.reaching import called_by_functions, leads_to
+
+LEADS_BACK = "it holds objects or functions that lead to its own modules"
 
 
 def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -25,6 +27,10 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
     ``deepcopy`` alone refuses tensors that have a graph, which a module with ``weight_norm`` or a log of its states
     holds after a forward.
     """
+    parts = modules_of(module)
+    attributes = [value for part in parts for name, value in vars(part).items() if name not in _TORCHS_OWN]
+    if called_by_functions(attributes, {id(part) for part in parts}):
+        raise TypeError(LEADS_BACK)
     memo: dict[int, object] = {}
     with torch.inference_mode(mode=False), torch.no_grad():
         for part in module.modules():
@@ -58,7 +64,7 @@ def shallow_copy(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -
     own = _Own(copies, parameter_for)
     shared = [leaf for part in modules_of(module) for value in vars(part).values() for leaf in own.shared(value)]
     if leads_to(shared, copies) or any(_slots(type(part)) for part in modules_of(module)):
-        raise TypeError("it holds objects or functions that lead to its own modules")
+        raise TypeError(LEADS_BACK)
     with torch.inference_mode(mode=False), torch.no_grad():
         for part in modules_of(module):
             vars(copies[id(part)]).update({name: own(value) for name, value in vars(part).items()})

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 MOST = 2000
+_LIBRARIES = frozenset({"torch", "numpy", "functools", "contextlib"})
+_NO_WAY = (str, bytes, int, float, Tensor, type, ModuleType, type(None))
 
 
 def leads_to(values: Collection[Any], modules: Collection[int]) -> bool:
@@ -20,12 +22,36 @@ def leads_to(values: Collection[Any], modules: Collection[int]) -> bool:
         value = waiting.pop()
         if id(value) in modules:
             return True
-        if id(value) in seen or isinstance(value, (str, bytes, int, float, Tensor, type, ModuleType)):
+        if id(value) in seen or isinstance(value, _NO_WAY):
             continue
         seen.add(id(value))
         if len(seen) > MOST:
             return True
         waiting += _held(value)
+    return False
+
+
+def called_by_functions(values: Collection[Any], modules: Collection[int]) -> bool:
+    """Whether ``values``, by ways that ``deepcopy`` goes, hold a function that leads to one of the ``modules``.
+
+    A copy would hold the same function, and so call the original's modules.
+    """
+    seen: set[int] = set()
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or id(value) in modules or isinstance(value, _NO_WAY):
+            continue
+        seen.add(id(value))
+        if isinstance(value, FunctionType):
+            if leads_to([value], modules):
+                return True
+        elif isinstance(value, MethodType):
+            waiting.append(value.__self__)
+            if leads_to([value.__func__], modules):
+                return True
+        else:
+            waiting += _held(value)
     return False
 
 
@@ -42,8 +68,20 @@ def _held(value: Any) -> Iterator[Any]:
     elif isinstance(value, FunctionType):
         yield from (cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell))
         yield from value.__defaults__ or ()
+        yield from (value.__kwdefaults__ or {}).values()
+        yield from _named(value)
     elif not isinstance(value, nn.Module):
         yield from getattr(value, "__dict__", {}).values()
+
+
+def _named(function: FunctionType) -> Iterator[Any]:
+    """What a person's function names in its own file: in a notebook the model itself is a global."""
+    if (function.__module__ or "").partition(".")[0] in _LIBRARIES:
+        return
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, (nn.Module, MethodType, partial, FunctionType)):
+            yield value
 
 
 def _is_filled(cell: Any) -> bool:

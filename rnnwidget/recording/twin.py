@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
 
+_Held = TypeVar("_Held")
 NOTHING = nullcontext()
 COPIES = 3
 
@@ -182,15 +183,20 @@ class Twin:
     @contextmanager
     def _with_buffers_kept(self) -> Iterator[None]:
         # The user's own graphs may hold the buffers: clones stand in for them, so that their version does not move.
-        kept = [(module, dict(module._buffers)) for module in self._original.modules()]
+        parts = [(part, dict(part._buffers), dict(part._parameters)) for part in self._original.modules()]
+        flat = [(part, part._flat_weights) for part, _, _ in parts if isinstance(part, nn.RNNBase)]  # noqa: SLF001
+        flat = [(part, list(weights)) for part, weights in flat]
         try:
-            for module, buffers in kept:
+            for part, buffers, _ in parts:
                 for name, buffer in buffers.items():
-                    module._buffers[name] = None if buffer is None else buffer.detach().clone()
+                    part._buffers[name] = None if buffer is None else buffer.detach().clone()
             yield
         finally:
-            for module, buffers in kept:
-                module._buffers.update(buffers)
+            for part, buffers, parameters in parts:
+                _put_back(part._buffers, buffers)
+                _put_back(part._parameters, parameters)  # a forward that drops weights makes new ones
+            for recurrent, weights in flat:
+                vars(recurrent)["_flat_weights"] = weights
 
     def _follow(self, state: ModelState | None) -> None:
         """Take over what the original has become since: replaced parameters, buffers, train or eval."""
@@ -206,6 +212,12 @@ class Twin:
             with torch.no_grad():
                 for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
                     ours.copy_(theirs)
+
+
+def _put_back(held: dict[str, _Held], before: Mapping[str, _Held]) -> None:
+    for name in held.keys() - before.keys():
+        del held[name]
+    held.update(before)
 
 
 _work = threading.local()
