@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -22,6 +23,7 @@ from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.unseen import RunsOf, none_seen
 
 Paths = Mapping[tuple[str, int], Path]
 
@@ -97,6 +99,19 @@ class EditList:
         return (Leg(0, steps, stepped=True),) if any(leg.stepped for leg in path) else ()
 
     @property
+    def saw_a_call(self) -> bool:
+        """Whether a recurrent module was called."""
+        return bool(self._calls)
+
+    def concerns(self, module: RecurrentModule) -> bool:
+        """Whether an edit is for a layer of a module."""
+        return any(
+            not edit.identity and edit.layer in (None, layer.name) and edit.has_site(layer)
+            for edit in self.edits
+            for layer in module.layers
+        )
+
+    @property
     def goes_by_layer(self) -> bool:
         """Whether layers without edits are to be run by the editor too."""
         return self._earlier is not None
@@ -153,6 +168,8 @@ class edited:  # noqa: N801 - reads as the block that it is
         The model cannot be opened (see :func:`rnnwidget.record`), or something in the list is no edit.
     KeyError, IndexError
         A layer, site or unit does not exist.
+    RuntimeWarning
+        The model ran, and none of its recurrent modules was seen: they were called by their ``.forward``, or not.
     RuntimeError
         The same ``edited(…)`` is entered again before its block has ended.
 
@@ -169,6 +186,7 @@ class edited:  # noqa: N801 - reads as the block that it is
     def __init__(self, model: nn.Module, *edits: Edit) -> None:
         self._model, self._edits = model, edits
         self._attached: attached | None = None
+        self._runs: RunsOf | None = None
 
     def __enter__(self) -> None:
         check_not_entered(self._attached, "edited(model, …)")
@@ -176,11 +194,18 @@ class edited:  # noqa: N801 - reads as the block that it is
         editor = EditList(validated(self._edits, modules))
         block = attached(modules, Client(threading.get_ident(), editor=editor))
         block.__enter__()
-        self._attached = block
+        self._attached, self._editor = block, editor
+        if all([module.module is not self._model for module in modules]):
+            self._runs = RunsOf(self._model)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._attached is not None
         block, self._attached = self._attached, None
+        runs, self._runs = self._runs, None
+        if runs is not None:
+            runs.leave()
         block.__exit__(kind, error, trace)
+        if error is None and runs is not None and runs.ran and not self._editor.saw_a_call and self._edits:
+            warnings.warn(f"edited: {none_seen(self._model)}. Nothing was edited.", RuntimeWarning, stacklevel=2)

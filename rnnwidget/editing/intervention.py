@@ -20,6 +20,7 @@ from rnnwidget.recording.owned import owned
 from rnnwidget.recording.prefixes import leaves
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import ModelState, Twin
+from rnnwidget.recording.unseen import none_seen
 
 Run = tuple[object, Recording]
 PathKey = tuple[tuple[tuple[str, int], Path], ...]
@@ -103,6 +104,8 @@ class BeforeAndAfter:
         if (state, _modes()) != self._state:
             self._begin()
         editor, after = self._edited(edits, loss, state)
+        if edits and not after[1].layers:
+            raise ValueError(none_seen(self._twin.model))
         if not self._earlier.hold_for(after[1]):
             self._begin()  # weights have moved in a way that PyTorch does not count
             editor, after = self._edited(edits, loss, None)

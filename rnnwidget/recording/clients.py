@@ -21,13 +21,15 @@ States = tuple[Tensor, ...]
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
-    ``goes_by_layer`` asks for every layer, edited or not.
+    ``goes_by_layer`` asks for every layer, edited or not; ``concerns`` tells whether there are edits for a module.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
     backward makes once more, which hands nothing out.
     """
 
     @property
     def goes_by_layer(self) -> bool: ...
+
+    def concerns(self, module: RecurrentModule) -> bool: ...
 
     def begin(self, module: RecurrentModule, given: States, sequence: object, *, again: bool) -> None: ...
 

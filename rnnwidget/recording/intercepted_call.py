@@ -31,6 +31,7 @@ from rnnwidget.recording.own_modules import (
 from rnnwidget.recording.randomness import drawn_as_from, noise_now, nothing_drawn, randomness_is_private
 from rnnwidget.recording.readouts import edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
+from rnnwidget.recording.unseen import steps_by_itself
 
 NO_VALUES = "{} a call has no values of its own to record or edit: make it elsewhere"
 
@@ -168,6 +169,8 @@ class InterceptedCall:
         if output is None:
             return None
         if self.module.registration is None:
+            if self.handed is None and any([editor.concerns(module) for module, editor in self.parties.editors]):
+                self.parties.refuse(steps_by_itself(self.module))
             states = output[1] if isinstance(self.module.module, nn.RNNBase) and isinstance(output, tuple) else output
             with nothing_drawn():
                 self.parties.returned(_tensors(states))

@@ -21,6 +21,7 @@ from rnnwidget.recording.module_outputs import ModuleOutputs
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.saving import save
+from rnnwidget.recording.unseen import WHY_UNSEEN
 from rnnwidget.recording.xarray_tree import data_tree
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Recording:
         if not found:
             known = (
                 ", ".join(self.layers)
-                or "none: the model was not called while it was recorded, or by its .forward, which nobody sees"
+                or f"none: the model was not called while it was recorded; or its recurrent modules: {WHY_UNSEEN}"
             )
             raise KeyError(f"no layer {name!r} in this recording; it has {known}")
         recordings = []

@@ -20,6 +20,7 @@ from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.unseen import none_seen
 
 _Held = TypeVar("_Held")
 NOTHING = nullcontext()
@@ -148,7 +149,7 @@ class Twin:
                         return call_model(self.model, self._handed_in(x)), recording
                     with torch.inference_mode(mode=False), torch.enable_grad(), _at_work():
                         output = call_model(self.model, self._handed_in(x))
-                        _differentiate(loss(output), recording)
+                        _differentiate(loss(output), recording, self.model)
                         return output, recording
             finally:
                 recording.close()
@@ -243,10 +244,12 @@ def _refuse_to_run_again(module: nn.Module, arguments: object) -> None:
         )
 
 
-def _differentiate(loss: Tensor, recording: Recording) -> None:
+def _differentiate(loss: Tensor, recording: Recording, model: nn.Module) -> None:
     tapped = [tensor for tap in recording.taps for tensor in tap.tapped]
     if tapped and loss.requires_grad:
         torch.autograd.grad(loss, tapped, allow_unused=True)
+    if not recording.layers:
+        raise RuntimeError(none_seen(model))
     if all(tap.empty for tap in recording.taps):
         raise RuntimeError("the loss does not depend on the output of any recurrent module, so no gradient flows there")
 

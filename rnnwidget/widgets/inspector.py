@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.model_capture import CapturedCall, ModelCapture
 from rnnwidget.recording.modules import Layer, recurrent_modules
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.unseen import none_seen
 from rnnwidget.widgets.after_cells import after_each_cell
 from rnnwidget.widgets.answer_lane import LONG_PAUSE
 from rnnwidget.widgets.answers import AnswerOf, Reader, Reading, comparable
@@ -102,7 +103,7 @@ class RNNInspector(Steering):
         if inputs is not None:
             self._picture = self._probe.fill(inputs)
             if not self._picture.recording.layers:
-                raise ValueError(f"{type(model).__name__} did not call its recurrent modules on these inputs")
+                raise ValueError(none_seen(model))
             if self._picture.batch == 0:
                 raise ValueError("inputs hold no sequence: the model read a batch of size 0")
             check_tokens(self._writing.original.words, self._picture.recording)

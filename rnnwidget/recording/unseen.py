@@ -1,0 +1,60 @@
+"""Models that run without a call of their recurrent modules being seen."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from rnnwidget.recording.model_hook import ModelHook
+from rnnwidget.recording.modules import RecurrentModule
+
+WHY_UNSEEN = (
+    "they were not called, or by their .forward, of which PyTorch tells nobody (call the module itself), or their class "
+    "steps in a forward of its own: such a class opens once its step is registered, see rnnwidget.register"
+)
+
+
+def none_seen(model: nn.Module) -> str:
+    """What to say of a model that ran, and none of whose recurrent modules was seen."""
+    return f"{type(model).__name__} ran, and none of its recurrent modules was seen: {WHY_UNSEEN}"
+
+
+def steps_by_itself(module: RecurrentModule) -> NotImplementedError:
+    """What to say of edits of a module that ran and called no kernel of PyTorch's."""
+    return NotImplementedError(
+        f"{module.called} cannot be edited: {type(module.module).__name__} computes its steps in a forward of its own "
+        "and calls none of PyTorch's recurrent kernels; it opens once its step is registered, see rnnwidget.register"
+    )
+
+
+_lock = threading.Lock()
+_watches: dict[int, list[RunsOf]] = {}
+
+
+class _Ran(ModelHook):
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        for watch in _watches.get(id(module), ()):
+            if watch.thread == threading.get_ident():
+                watch.ran = True
+
+
+class RunsOf:
+    """Notes whether a model runs on this thread, until it is left."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.ran, self.thread = False, threading.get_ident()
+        self._model = model
+        with _lock:
+            _watches[id(model)] = [*_watches.get(id(model), ()), self]
+        self._handle: RemovableHandle = model.register_forward_hook(_Ran())
+
+    def leave(self) -> None:
+        """Note no more."""
+        self._handle.remove()
+        with _lock:
+            others = [watch for watch in _watches.pop(id(self._model)) if watch is not self]
+            if others:
+                _watches[id(self._model)] = others
