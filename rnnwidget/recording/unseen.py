@@ -12,8 +12,8 @@ from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
 
 WHY_UNSEEN = (
-    "they were not called, or by their .forward, of which PyTorch tells nobody (call the module itself), or their class "
-    "steps in a forward of its own: such a class opens once its step is registered, see rnnwidget.register"
+    "they were not called, or by their .forward, of which PyTorch tells nobody (call the module itself), or their "
+    "class steps in a forward of its own: such a class opens once its step is registered, see rnnwidget.register"
 )
 
 
