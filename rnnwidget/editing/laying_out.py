@@ -59,6 +59,8 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) ->
     window = _window(edit, done, steps)
     if edit.number is not None and window is not None:
         return _of_number(edit, edit.number, call.initial[0], width, steps, window)
+    if not _falls_on(edit, done, done + steps):
+        return None
     scoped = _scoped(edit, call, done, width)
     if scoped is None:
         return None
@@ -77,6 +79,14 @@ def _window(edit: Edit, done: int, steps: int) -> tuple[int, int] | None:
         return None
     start, stop, stride = (edit.steps or slice(None)).indices(done + steps)
     return (max(start - done, 0), min(stop - done, steps)) if stride == 1 else None
+
+
+def _falls_on(edit: Edit, start: int, stop: int) -> bool:
+    """Whether a step of an edit is one of those of a call; all that came before it need not be laid out to tell."""
+    if edit.steps is None or start == stop:
+        return True
+    reached = _expanded(edit.steps, stop)
+    return any(start <= step < stop for step in reached)
 
 
 def _scoped(edit: Edit, call: RecurrentCall, done: int, width: int) -> SiteEdit | None:

@@ -19,6 +19,7 @@ class RecordedValues:
     recording: Recording
     of: Literal["values", "mean"]
     _means: dict[tuple[str, str], Tensor] = field(default_factory=dict, repr=False)
+    _values: dict[tuple[str, str, int], tuple[int, Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecordedValues) and self.recording is other.recording and self.of == other.of
@@ -40,6 +41,9 @@ class RecordedValues:
         self, layer: str, site: str, ordinal: int
     ) -> tuple[Shaped[Tensor, "time batch unit"], Bool[Tensor, "time batch 1"]]:
         """The values of the ``ordinal``-th call, or of the last one that there is, and where they are no padding."""
-        calls = self.recording.calls(layer)
-        call = calls[min(ordinal, len(calls) - 1)]
-        return call[site], call.source.live.unsqueeze(-1)
+        key, received = (layer, site, ordinal), self.recording.received
+        if key not in self._values or self._values[key][0] != received:  # a loop asks at every step
+            calls = self.recording.calls(layer)
+            call = calls[min(ordinal, len(calls) - 1)]
+            self._values[key] = received, call[site], call.source.live.unsqueeze(-1)
+        return self._values[key][1:]

@@ -58,6 +58,8 @@ class Recording:
         self._gradients = gradients
         self._start_graph = start_graph
         self._whole = whole
+        self.received = 0
+        """How many calls have been kept so far."""
 
     @property
     def keeps_gradients(self) -> bool:
@@ -76,6 +78,7 @@ class Recording:
 
     def receive(self, seen: SeenCall) -> None:
         """Keep a call; the interception core tells of it."""
+        self.received += 1
         goes_on, cut, given = self._begun.pop(seen.module.module, (False, False, ()))
         tap = None
         if self._gradients:

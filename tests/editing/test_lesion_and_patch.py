@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 import rnnwidget as rw
 from rnnwidget.cells import LeakyRNN
@@ -244,3 +245,39 @@ def test_units_steps_and_sequences_may_be_numpy_arrays() -> None:
             rw.lesion(odd)
     with pytest.raises(IndexError, match="count from 0"):
         rw.lesion(np.array([-1]))
+
+
+def loop(cell: nn.GRUCell, x: Tensor) -> Tensor:
+    h, states = None, []
+    for now in x:
+        h = cell(now, h)
+        states.append(h)
+    return torch.stack(states)
+
+
+@torch.no_grad()
+def test_along_a_loop_a_recording_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every step it would take as long as the loop is."""
+    cell, x, other = nn.GRUCell(3, 4), torch.randn(30, 2, 3), torch.randn(30, 2, 3)
+    with rw.record(cell) as donor:
+        given_off = loop(cell, other)
+    asked, calls = [], rw.Recording.calls
+    monkeypatch.setattr(rw.Recording, "calls", lambda recording, layer: asked.append(layer) or calls(recording, layer))
+    with rw.edited(cell, rw.patch("hidden", donor, steps=slice(5, 9))):
+        states = loop(cell, x)
+    assert_same_bits(states[5:9], given_off[5:9])
+    assert_same_bits(states[:5], loop(cell, x)[:5])
+    assert len(asked) <= 2
+
+
+@torch.no_grad()
+def test_a_recording_that_goes_on_is_looked_up_again() -> None:
+    cell, patched, x = nn.GRUCell(3, 4), nn.GRUCell(3, 4), torch.randn(2, 2, 3)
+    with rw.record(cell) as donor:
+        first = cell(x[0])
+        edit = rw.patch("hidden", donor)
+        with rw.edited(patched, edit):
+            assert_same_bits(loop(patched, x)[0], first)
+        second = cell(x[1], first)
+    with rw.edited(patched, edit):
+        assert_same_bits(loop(patched, x), torch.stack([first, second]))
