@@ -6,6 +6,8 @@ import sys
 from types import FrameType
 
 from torch import nn
+from torch.nn.modules import rnn
+from torch.nn.utils.rnn import PackedSequence
 
 
 def is_on_stack(frame: FrameType | None) -> bool:
@@ -24,5 +26,16 @@ def call_on_stack(module: nn.Module) -> FrameType | None:
     while frame is not None:
         if frame.f_code.co_name == "_call_impl" and frame.f_locals.get("self") is module:
             return frame
+        frame = frame.f_back
+    return None
+
+
+def packed_on_stack() -> PackedSequence | None:
+    """What PyTorch's own forward was given, where a subclass packs its input on the way there."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - likewise
+    while frame is not None:
+        if frame.f_globals is vars(rnn) and frame.f_code.co_name == "forward":
+            given = frame.f_locals.get("orig_input")
+            return given if isinstance(given, PackedSequence) else None
         frame = frame.f_back
     return None

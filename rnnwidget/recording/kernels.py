@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.cells import Family
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.recording.call_stack import packed_on_stack
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -37,6 +38,8 @@ def parse_kernel_call(
     if kernel in _CELLS:
         return _parse_cell(kernel, arguments, family, from_zero=not given and type(module) in PYTORCHS_OWN)
     packed = not isinstance(arguments[3], bool)
+    if packed and not isinstance(sequence, PackedSequence):
+        sequence = packed_on_stack()
     if packed and not isinstance(sequence, PackedSequence):
         raise NotImplementedError(
             f"{type(module).__name__} packs its input inside its own forward, which hides the order of the batch; "

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import rnnwidget as rw
 from rnnwidget.cells import MinGRU, registry
@@ -104,18 +104,42 @@ def test_a_subclass_that_passes_its_arguments_on() -> None:
     assert recording["l0"].replay_error < 1e-5
 
 
-@pytest.mark.parametrize("family", [nn.LSTM, nn.GRU])
-def test_a_subclass_that_packs_inside_is_recorded_or_refused_by_name(family: type[nn.RNNBase]) -> None:
+@pytest.mark.parametrize("family", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_subclass_that_packs_inside(family: type[nn.RNNBase]) -> None:
     class Packing(family):
-        def forward(self, x: Tensor, lengths: Tensor) -> object:
-            return super().forward(pack_padded_sequence(x, lengths, enforce_sorted=False))
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+            return pad_packed_sequence(super().forward(packed)[0], total_length=len(x))[0]
 
-    module = Packing(3, 4)
+    torch.manual_seed(0)
+    module, x, lengths = Packing(3, 4, bidirectional=True), torch.randn(6, 3, 3), torch.tensor([2, 5, 3])
+    plain = module(x, lengths)
+    with rw.record(module) as recording:
+        assert_same_bits(module(x, lengths), plain)
+    assert recording["l0"].lengths.tolist() == [2, 5, 3]
+    assert recording["l0"].replay_error < 1e-5
+    for place, length in enumerate(lengths):
+        assert_same_bits(recording["l0_reverse"].hidden[:length, place], plain[:length, place, 4:])
+        assert recording["l0"].hidden[length:, place].isnan().all()
+    with rw.edited(module, rw.clamp("hidden", 0.25, steps=[1], batch=[2])):
+        edited = module(x, lengths)
+    assert (edited[1, 2] == 0.25).all()
+    assert_close(edited[:, :2], plain[:, :2], 1e-6)
+
+
+def test_a_subclass_that_hands_packed_rows_to_the_kernel_is_refused_by_name() -> None:
+    class Rows(nn.GRU):
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            data, sizes, *_ = pack_padded_sequence(x, lengths, enforce_sorted=False)
+            zeros = x.new_zeros(1, x.size(1), self.hidden_size)
+            return torch.gru(data, sizes, zeros, self._flat_weights, True, 1, 0.0, False, False)[0]
+
+    module = Rows(3, 4)
     x, lengths = torch.randn(5, 3, 3), torch.tensor([2, 5, 3])
-    plain, _ = module(x, lengths)
-    with pytest.raises(NotImplementedError, match="packs"), rw.record(module):
+    plain = module(x, lengths)
+    with pytest.raises(NotImplementedError, match="Rows packs its input"), rw.record(module):
         module(x, lengths)
-    assert_same_bits(module(x, lengths)[0].data, plain.data)
+    assert_same_bits(module(x, lengths), plain)
 
 
 def test_weights_that_a_parametrisation_computes() -> None:
