@@ -43,6 +43,7 @@ class EditList:
         self._handed_out = HandedOut()
         self._places: dict[nn.Module, CallPlace] = {}
         self._calls: dict[nn.Module, int] = {}
+        self._called: dict[str, RecurrentModule] = {}
         self._begun_at: dict[object, tuple[CallPlace, object]] = {}
 
     def begin(
@@ -74,6 +75,7 @@ class EditList:
         if self._by_place:
             place = self._places.get(module.module, BEGINNING)
             self._places[module.module] = replace(place, done=place.done + call.layout.steps)
+        self._called[module.path] = module
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
         edits = self._edits_over(module.layers, call, place)
         found = tuple(
@@ -126,6 +128,8 @@ class EditList:
         edits: tuple[LayerEdits, ...],
     ) -> LayerOutput:
         """Run one layer under edits."""
+        if self._by_place and call.form == "module" and call.layout.steps == 1:
+            self._check_inside(module)
         # A run that goes by another's legs runs as it always does where that had none.
         asked = self._wanted is None or any(of_side.path for of_side in edits)
         earlier = self._earlier.of_layer(index, inputs, edits) if self._earlier is not None and asked else None
@@ -136,6 +140,20 @@ class EditList:
             names = [layer.name for layer in module.layers if layer.index == index]
             self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
         return carried.output
+
+    def _check_inside(self, module: RecurrentModule) -> None:
+        """NotImplementedError where a step is to be made again, and a cell that it calls is edited by step too."""
+        inside = [
+            layer for path, each in self._called.items() if path.startswith(f"{module.path}.") for layer in each.layers
+        ]
+        for edit in filter(_depends_on_place, self.edits):
+            for layer in inside:
+                if edit.layer in (None, layer.name) and edit.has_site(layer):
+                    raise NotImplementedError(
+                        f"{edit!r}: {layer.name!r} is called by the step of {module.layers[0].name!r}, which is made "
+                        "again under its own edits, so that steps of the inner one cannot be told; name with layer= "
+                        "which of the two is meant, and edit the other not, or the inner one at all steps"
+                    )
 
 
 def _depends_on_place(edit: Edit) -> bool:

@@ -159,3 +159,46 @@ def test_registered_layers_train_inside_the_block() -> None:
                 optimiser.step()
                 losses.append(float(loss.detach()))
         assert losses == sorted(losses, reverse=True)
+
+
+class Normalised(nn.Module):
+    """A cell of PyTorch's behind a normalisation; its author registers the step as one that calls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.cell = nn.LayerNorm(3), nn.LSTMCell(3, 4)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return self.cell(self.norm(x), state)
+
+
+def looped(cell: Normalised, x: Tensor) -> Tensor:
+    state, states = (x.new_zeros(x.size(1), 4),) * 2, []
+    for now in x:
+        state = cell(now, state)
+        states.append(state[0])
+    return torch.stack(states)
+
+
+def test_steps_of_a_cell_inside_a_registered_one() -> None:
+    rw.register(Normalised, states=("hidden", "cell"))(lambda module, x, state, at: module.cell(module.norm(x), state))
+    torch.manual_seed(0)
+    model, x = nn.ModuleDict({"step": Normalised()}), torch.randn(6, 2, 3)
+    inner, outer = rw.shift("f", 2.0, layer="step.cell", steps=[3]), rw.nudge("h", 0.3, layer="step", steps=[2])
+    plain = looped(model["step"], x)
+    for edit, first in ((inner, 3), (outer, 2)):
+        with rw.edited(model, edit):
+            states = looped(model["step"], x)
+        assert_close(states[:first], plain[:first], 1e-6)
+        assert (states[first] - plain[first]).abs().max() > 1e-3
+    for edits in ((inner, outer), (rw.nudge("h", 0.3, steps=[2]),)):
+        with (
+            pytest.raises(NotImplementedError, match=r"'step.cell' is called by the step of 'step'.* layer="),
+            rw.edited(model, *edits),
+        ):
+            looped(model["step"], x)
+    with rw.edited(model, rw.shift("f", 2.0, layer="step.cell"), outer):
+        both = looped(model["step"], x)
+    with rw.edited(model, rw.shift("f", 2.0, layer="step.cell")):
+        alone = looped(model["step"], x)
+    assert_close(both[2], alone[2] + 0.3, 1e-6)
