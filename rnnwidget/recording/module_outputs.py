@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rnnwidget.recording.clients import recomputing
-from rnnwidget.recording.model_hook import ModelHook
-from rnnwidget.recording.modules import path_of_each
 from rnnwidget.recording.sequences import SequenceLayout
 
 
@@ -121,7 +114,8 @@ class ModuleOutputs(Mapping[str, Tensor]):
         for place in range(len(self._runs) - 1, -1, -1):
             aligned = self._aligned(place, given)
             if aligned is not None:
-                return aligned
+                around = (self._aligned(other, given) for other in self._around(place))
+                return next((found for found in around if found is not None), aligned)
         shapes = list(dict.fromkeys(_shape(each.output) for each in given))
         runs = ", ".join(f"{sum(c.layout.steps for c in calls)} × {calls[0].layout.batch}" for _, calls in self._runs)
         raise ValueError(
@@ -135,6 +129,16 @@ class ModuleOutputs(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._given)
+
+    def _around(self, place: int) -> Iterator[int]:
+        """The runs that a single step falls into: of a registered layer, whose step calls a cell of PyTorch's."""
+        calls = self._runs[place][1]
+        if len(calls) > 1 or calls[0].layout.steps > 1:
+            return
+        for other in range(place - 1, -1, -1):
+            run = self._runs[other][1]
+            if run[0].serial < calls[0].serial < run[-1].serial:
+                yield other
 
     def _aligned(self, place: int, given: list[_Given]) -> Tensor | None:
         """The outputs as those of one run, None if they do not fit it."""
@@ -238,69 +242,3 @@ def first_tensor(output: object) -> Tensor | PackedSequence | None:
     if isinstance(output, (tuple, list)):
         return next((found for value in output if (found := first_tensor(value)) is not None), None)
     return None
-
-
-@dataclass(frozen=True, eq=False)
-class _Listener:
-    path: str
-    outputs: ModuleOutputs
-    thread: int
-
-
-_lock = threading.Lock()
-_listeners: weakref.WeakKeyDictionary[nn.Module, tuple[_Listener, ...]] = weakref.WeakKeyDictionary()
-
-
-class _Keep(ModelHook):
-    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
-        if recomputing():
-            return
-        for listener in _listeners.get(module, ()):
-            if listener.thread == threading.get_ident():
-                listener.outputs.keep(listener.path, output, arguments)
-
-
-def chosen_modules(model: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
-    """The modules at ``paths``, ``""`` being the model itself.
-
-    Raises
-    ------
-    TypeError
-        ``paths`` is a single word or no words.
-    KeyError
-        There is no module at a path; the message lists the paths there are.
-    """
-    if isinstance(paths, str) or not all(isinstance(path, str) for path in paths):
-        raise TypeError(f"also= takes a list of module paths such as ['head'], got {paths!r:.80}")
-    known = path_of_each(model)
-    unknown = [path for path in paths if path not in known]
-    if unknown:
-        again = dict(model.named_modules(remove_duplicate=False)).get(unknown[0])
-        first = next((path for path, module in known.items() if module is again), None)
-        if again is not None and first is not None:
-            raise KeyError(f"also=: {unknown[0]!r} is the module at {first!r}, where it is known: ask for that")
-        raise KeyError(f"also=: no module at {unknown[0]!r}; there are {', '.join(repr(path) for path in known)}")
-    return {path: known[path] for path in paths}
-
-
-@contextlib.contextmanager
-def listening(modules: Mapping[str, nn.Module], outputs: ModuleOutputs) -> Iterator[None]:
-    """Keep what ``modules`` give to this thread inside the block."""
-    handles = []
-    try:
-        for path, module in modules.items():
-            with _lock:
-                listener = _Listener(path, outputs, threading.get_ident())
-                _listeners[module] = (*_listeners.get(module, ()), listener)
-            handles.append(module.register_forward_hook(_Keep()))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        with _lock:
-            for module in modules.values():
-                others = tuple(each for each in _listeners.get(module, ()) if each.outputs is not outputs)
-                if others:
-                    _listeners[module] = others
-                else:
-                    _listeners.pop(module, None)

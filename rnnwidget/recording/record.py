@@ -11,7 +11,7 @@ from torch import nn
 
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.interception import attached, check_not_entered
-from rnnwidget.recording.module_outputs import chosen_modules, listening
+from rnnwidget.recording.listening import chosen_modules, listening
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.recording import Recording
 

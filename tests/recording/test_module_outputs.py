@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import rnnwidget as rw
-from rnnwidget.recording import module_outputs
+from rnnwidget.cells import registry
+from rnnwidget.recording import listening
 from tests.cases import assert_same_bits
 from tests.found import found
 
@@ -218,7 +219,7 @@ def test_threads_keep_their_own_outputs_and_leave_nothing() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert not failed
-    assert model["head"] not in module_outputs._listeners
+    assert model["head"] not in listening._listeners
     assert not model["head"]._forward_hooks
 
 
@@ -274,18 +275,46 @@ class Decider(nn.Module):
         return torch.stack(values)
 
 
-@pytest.mark.parametrize("steps", [1, 6])
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("values", [1, 2])
 @pytest.mark.parametrize(
-    "make", [lambda: nn.GRUCell(3, 4), lambda: nn.GRU(3, 4), lambda: nn.GRU(3, 4, batch_first=True)]
+    ("make", "steps"),
+    [
+        (lambda: nn.GRUCell(3, 4), 1),
+        (lambda: nn.GRUCell(3, 4), 6),
+        (lambda: nn.GRU(3, 4), 6),
+        (lambda: nn.GRU(3, 4, batch_first=True), 6),
+    ],
 )
 def test_a_head_of_one_value_has_an_axis_of_one(
     make: Callable[[], nn.Module], values: int, batch: int, steps: int
 ) -> None:
     model = Decider(make(), values)
-    if steps == 1 and isinstance(model.recurrent, nn.GRU):
-        pytest.skip("one step of a layer is a series of one step")
     with rw.record(model, also=["head"]) as recording:
         output = model(torch.randn(steps, batch, 3)).detach()
     assert_same_bits(recording.also["head"], output)
+
+
+class Gated(nn.Module):
+    """One step, for which a cell of PyTorch's is called from another state each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.cell(x, h * x.mean().sigmoid())
+
+
+def test_beside_a_registered_step_that_calls_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registrations", dict(registry._registrations))
+    rw.register(Gated)(lambda module, x, h, at: module.cell(x, h * x.mean().sigmoid()))
+    model = nn.ModuleDict({"step": Gated(), "head": nn.Linear(4, 2)})
+    with rw.record(model, also=["head"]) as recording:
+        for _ in range(2):
+            h, said = torch.zeros(2, 4), []
+            for now in torch.randn(5, 2, 3):
+                h = model["step"](now, h)
+                said.append(model["head"](h))
+    assert recording["step"].hidden.shape == (5, 2, 4)
+    assert_same_bits(recording.also["head"], torch.stack(said).detach())
