@@ -78,11 +78,15 @@ class Recorder(Protocol):
     """Is told of each call before it begins, after it ran, and when its module returns.
 
     ``given`` and ``states`` are the states as the user hands them in and gets them; what ``begin`` returns, of the same
-    values, takes the place of those given. ``keeps_gradients`` says that it hooks what a call hands out.
+    values, takes the place of those given. ``keeps_gradients`` says that it hooks what a call hands out,
+    ``starts_graph`` that gradients are to arrive there though nothing before it needs one.
     """
 
     @property
     def keeps_gradients(self) -> bool: ...
+
+    @property
+    def starts_graph(self) -> bool: ...
 
     def begin(self, module: RecurrentModule, given: States) -> States: ...
 
@@ -136,6 +140,11 @@ class Parties:
     def keep_gradients(self) -> bool:
         """Whether a recorder hooks what this call hands out."""
         return torch.is_grad_enabled() and any(recorder.keeps_gradients for _, recorder in self.recorders)
+
+    @property
+    def starts_graph(self) -> bool:
+        """Whether a graph is to begin at what this call hands out."""
+        return any(recorder.starts_graph for _, recorder in self.recorders)
 
     def begin(self, given: States, sequence: object) -> States:
         """Tell everybody that a call begins; the states to begin it with."""

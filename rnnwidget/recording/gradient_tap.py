@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 
@@ -42,7 +43,10 @@ class GradientTap:
                 f"record(gradients=True): the output of {name} needs no gradient, since neither its parameters nor its "
                 "input require one (or clamps cut it off from both). Call requires_grad_() on either"
             )
-        self.tapped: tuple[Tensor, ...] = tuple(tensors)
+        # As they are now: the user may write into them.
+        self.tapped: tuple[GradientEdge, ...] = tuple(
+            [get_gradient_edge(tensor) for tensor in tensors if tensor.requires_grad]
+        )
         self.arrived: list[Tensor | None] = [None] * len(handed)
         self.left: list[Tensor | None] = [None] * len(given)
         self.arrived_beside: list[Tensor | None] = [None] * len(beside)

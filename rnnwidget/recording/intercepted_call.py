@@ -26,11 +26,11 @@ from rnnwidget.recording.own_modules import (
     own_call,
     read_arguments,
     read_result,
-    with_tensors,
 )
 from rnnwidget.recording.randomness import drawn_as_from, noise_now, nothing_drawn, randomness_is_private
-from rnnwidget.recording.readouts import edited_others
+from rnnwidget.recording.readouts import COMPUTED, edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
+from rnnwidget.recording.results import with_tensors
 from rnnwidget.recording.unseen import steps_by_itself
 
 NO_VALUES = "{} a call has no values of its own to record or edit: make it elsewhere"
@@ -155,14 +155,20 @@ class InterceptedCall:
         else:
             # On the very tensors that PyTorch handed over: views of them would sum gradients in another order.
             returned = func(*args, **kwargs)
-            if call.form == "cell" and self.parties.keep_gradients:
-                # A cell's new c lies on the way to its new h: nodes of their own tell what arrives at either.
-                returned = with_tensors(returned, {id(state): state.view_as(state) for state in _tensors(returned)})
             result = call.read(returned)
+        if self.parties.keep_gradients and (call.form == "cell" or self.parties.starts_graph):
+            # A cell's new c lies on the way to its new h: nodes of their own tell what arrives at either.
+            returned = with_tensors(returned, {id(each): self._on_its_node(each) for each in _tensors(returned)})
         if self.parties.recorders:
             handed = returned if call.form == "stack" else (None, *_tensors(returned))
             self.parties.tell(call, result, handed, edits, trace)
         return returned
+
+    def _on_its_node(self, tensor: Tensor) -> Tensor:
+        """A tensor that the user may write into, whose gradient is told before that."""
+        if self.parties.starts_graph and tensor.is_floating_point() and not tensor.requires_grad:
+            tensor = tensor.detach().requires_grad_()
+        return tensor.clone()
 
     def end(self, output: object) -> object:
         """What the module returned; what it is to return instead, or None."""
@@ -201,13 +207,15 @@ class InterceptedCall:
             others = edited_others(registration, module, result, common.output)
             new = result.exchanges(common.output, common.finals, others)
             if self.parties.keep_gradients:
-                new = {key: tensor.view_as(tensor) for key, tensor in new.items()}
+                new = {key: self._on_its_node(tensor) for key, tensor in new.items()}
             # A module that keeps its state in an attribute goes on from there.
             vars(module).update({name: new[id(value)] for name, value in vars(module).items() if id(value) in new})
         elif self.parties.keep_gradients:
             # One may lie on the way to another, as the final state on that to the output: each gets a node of its own.
+            if not result.picked:
+                raise NotImplementedError(COMPUTED.format(type(module).__name__))
             returns = [tensor for tensor in (result.output, *result.finals, *result.others) if tensor is not None]
-            new = {id(tensor): tensor.view_as(tensor) for tensor in returns}
+            new = {id(tensor): self._on_its_node(tensor) for tensor in returns}
         if new:
             returned = with_tensors(returned, new)
             result = replace(

@@ -95,7 +95,7 @@ class ModelCapture:
         """The next call is wanted, however long the last one took."""
         self._resumes, self._left = -float("inf"), AT_ONCE
 
-    keeps_gradients = False
+    keeps_gradients = starts_graph = False
 
     def begin(self, module: RecurrentModule, given: States) -> States:
         """Pass on that a recurrent call begins."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnnwidget.cells.registry import Registration
 from rnnwidget.recording.one_sequence import is_one_sequence, is_the_state
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.results import tensors_in
 from rnnwidget.recording.sequences import SequenceLayout
 
 
@@ -66,12 +67,14 @@ def read_arguments(
 @dataclass(frozen=True)
 class OwnResult:
     """What a registered module returned: hidden states of every step (None where one step returned states alone), the
-    final states where it gave some, and what else is in it, such as a readout."""
+    final states where it gave some, and what else is in it, such as a readout. ``picked`` says that the states are
+    tensors of what was returned, and none that ``returns=`` computed from these."""
 
     returned: Any
     output: Tensor | None
     finals: tuple[Tensor, ...]
     others: tuple[Tensor, ...]
+    picked: bool = True
 
     def exchanges(
         self, output: Tensor | None, finals: tuple[Tensor, ...], others: tuple[Tensor, ...] = ()
@@ -116,7 +119,8 @@ def read_result(registration: Registration, module: nn.Module, arguments: OwnArg
         _check_final(registration, module, hidden, finals[0])
     own = {id(tensor) for tensor in (hidden, *finals)}
     everything = {id(tensor): tensor for tensor in tensors_in(returned)}
-    return OwnResult(returned, hidden, finals, tuple(tensor for key, tensor in everything.items() if key not in own))
+    others = tuple(tensor for key, tensor in everything.items() if key not in own)
+    return OwnResult(returned, hidden, finals, others, picked=own <= {*everything, id(None)})
 
 
 def _check_final(registration: Registration, module: nn.Module, hidden: Tensor, final: Tensor) -> None:
@@ -230,27 +234,6 @@ def _widths(registration: Registration, result: OwnResult) -> list[int]:
 
 def _dtype(result: OwnResult) -> torch.dtype:
     return result.output.dtype if result.output is not None else result.finals[0].dtype
-
-
-def tensors_in(value: Any) -> tuple[Tensor, ...]:
-    if isinstance(value, Tensor):
-        return (value,)
-    if isinstance(value, (tuple, list)):
-        return tuple(tensor for part in value for tensor in tensors_in(part))
-    return ()
-
-
-def with_tensors(value: Any, new: dict[int, Tensor]) -> Any:
-    """The same structure with some tensors, by identity, exchanged for others."""
-    if isinstance(value, Tensor):
-        return new.get(id(value), value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(with_tensors(part, new) for part in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(with_tensors(part, new) for part in value)
-    if isinstance(value, dict):
-        return {key: with_tensors(part, new) for key, part in value.items()}
-    return value
 
 
 def _expected(states: tuple[str, ...], *, one_step: bool) -> str:

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.cells.registry import Readout, Registration
-from rnnwidget.recording.own_modules import OwnResult, tensors_in
+from rnnwidget.recording.own_modules import OwnResult
+from rnnwidget.recording.results import tensors_in
+
+COMPUTED = (
+    "{0} can be recorded, but edits and gradients do not reach what it returns: returns= has to pick tensors out of "
+    "that, so that others can take their place, and computed new ones (a transpose, a stack). Of a class that gives "
+    "the batch first, say register({0}, batch_first=True)"
+)
 
 
 def edited_others(
@@ -18,6 +25,8 @@ def edited_others(
 
     NotImplementedError if nobody said how it follows from them.
     """
+    if not result.picked:
+        raise NotImplementedError(COMPUTED.format(_name(module)))
     if not result.others:
         return ()
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in result.others)

@@ -66,6 +66,11 @@ class Recording:
         """Whether the recording listens for gradients."""
         return self._gradients
 
+    @property
+    def starts_graph(self) -> bool:
+        """Whether gradients are to arrive though nothing before a call needs one."""
+        return self._start_graph
+
     def begin(self, module: RecurrentModule, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """A call begins with the states ``given``; the interception core tells of it."""
         goes_on = self._handed_out.is_continued_by(module.module, given)

@@ -245,7 +245,7 @@ def _refuse_to_run_again(module: nn.Module, arguments: object) -> None:
 
 
 def _differentiate(loss: Tensor, recording: Recording, model: nn.Module) -> None:
-    tapped = [tensor for tap in recording.taps for tensor in tap.tapped]
+    tapped = [edge for tap in recording.taps for edge in tap.tapped]
     if tapped and loss.requires_grad:
         torch.autograd.grad(loss, tapped, allow_unused=True)
     if not recording.layers:

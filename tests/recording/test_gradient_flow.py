@@ -1,5 +1,6 @@
 """Gradients at every step against autograd through a step loop that keeps every h_t and c_t."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -196,3 +197,53 @@ def test_a_later_call_without_backward_hides_nothing() -> None:
         model(x)[0].sum().backward()
         model(x)
     assert recording.gradient_flow()["l0"].hidden.abs().min() > 0
+
+
+class Squashed(nn.Module):
+    """Changes what its recurrent module gives, in place or not."""
+
+    def __init__(self, recurrent: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.recurrent, self.head, self.change = recurrent, nn.Linear(4, 1), change
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.recurrent, nn.RNNBase):
+            return self.head(self.change(self.recurrent(x)[0]))
+        state, said = None, []
+        for now in x:
+            state = self.recurrent(now, state)
+            state = (self.change(state[0]), state[1]) if isinstance(state, tuple) else self.change(state)
+            said.append(self.head(state[0] if isinstance(state, tuple) else state))
+        return torch.stack(said)
+
+
+MASK = torch.tensor([1.0, 0.0, 2.0, 1.0])
+WRITES = {"relu": (Tensor.relu_, Tensor.relu), "mask": (lambda h: h.mul_(MASK), lambda h: h * MASK)}
+LAYERS, CELLS = [nn.LSTM, nn.GRU, nn.RNN], [nn.LSTMCell, nn.GRUCell]
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "own"),
+    [
+        *[(kind, what, False) for kind in LAYERS + CELLS for what in WRITES],
+        # PyTorch's own backward refuses the rest.
+        *[(kind, what, True) for kind in CELLS for what in WRITES],
+        (nn.GRU, "relu", True),
+    ],
+)
+def test_what_a_model_writes_into_its_states(kind: type[nn.Module], what: str, own: bool) -> None:
+    torch.manual_seed(0)
+    module, x = kind(3, 4), torch.randn(5, 2, 3)
+    flows = []
+    for change in WRITES[what]:
+        torch.manual_seed(1)
+        model = Squashed(module, change)
+        if own:
+            with rw.record(model, gradients=True) as recording:
+                model(x).square().sum().backward()
+            flow = recording.gradient_flow()
+        else:
+            flow = rw.gradient_flow(model, x, lambda output: output.square().sum())
+        flows.append(next(iter(flow.values())).hidden)
+    assert_close(*flows, 1e-6)
+    assert flows[0].abs().max() > 0
