@@ -13,6 +13,22 @@ import torch
 
 _lock = threading.Lock()
 _open: list[Any] = []
+_kept_out: list[Any] = []
+_OURS = ("recording", "editing", "gradients", "analysis", "widgets", "cells.large_memory")
+
+
+def keep_dynamo_out() -> None:
+    """Have Dynamo leave the hooks of an inspector, and what they call, out of what it compiles of the user's model.
+
+    It would trace them otherwise, and fail in the user's own call. The layers that come with us may be compiled.
+    """
+    rules = sys.modules.get("torch._dynamo.trace_rules")
+    if rules is None or rules in _kept_out or not hasattr(rules, "add"):
+        return
+    with _lock:
+        _kept_out.append(rules)
+        for ours in _OURS:
+            rules.add(f"rnnwidget.{ours}")
 
 
 def compiled_code_runs_eagerly() -> AbstractContextManager[None] | None:

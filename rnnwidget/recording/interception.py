@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import Client, Interest, Parties, recomputing
-from rnnwidget.recording.eager import compiled_code_runs_eagerly
+from rnnwidget.recording.eager import compiled_code_runs_eagerly, keep_dynamo_out
 from rnnwidget.recording.intercepted_call import InterceptedCall, calls_under_way
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
@@ -98,6 +98,7 @@ _ENTER, _LEAVE = _Enter(), _Leave()
 
 def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
     """Let ``client`` see the calls of ``modules`` until it is detached."""
+    keep_dynamo_out()
     calls_under_way()
     with _lock:
         for module in modules:

@@ -89,10 +89,12 @@ _in_force = 0
 class _AtTheName:
     """A watch over PyTorch's own forward. The last that is left, on whatever thread, puts PyTorch's name back."""
 
+    _call: SeesKernels | None = None
+
     def __init__(self, call: SeesKernels) -> None:
         global _in_force  # noqa: PLW0603 - as many as there are, of all threads
         self._calls = _of_thread.calls
-        self._call: SeesKernels | None = call
+        self._call = call
         self._calls.append(call)
         with _lock:
             _in_force += 1

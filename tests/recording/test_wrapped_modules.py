@@ -326,6 +326,39 @@ def test_a_model_compiled_inside_the_block_is_seen_and_edited() -> None:
         assert_close(compiled(x), expected, 1e-5)
 
 
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_model_trains_under_an_inspector(backend: str, in_place: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = Tagged(nn.LSTM(3, 4)), torch.randn(3, 2, 3)
+    layer(x).square().sum().backward()
+    expected = [parameter.grad.clone() for parameter in layer.parameters()]
+    layer.zero_grad()
+    if in_place:
+        layer.compile(backend=backend)
+    compiled = layer if in_place else torch.compile(layer, backend=backend)
+    inspector = rw.RNNInspector(compiled)
+    try:
+        compiled(x).square().sum().backward()
+        assert inspector.recording is not None
+        assert_close(inspector.recording["rnn.l0"].hidden, layer.rnn(x)[0].detach(), 1e-6)
+    finally:
+        inspector.close()
+    for parameter, gradient in zip(layer.parameters(), expected, strict=True):
+        assert_close(parameter.grad, gradient, 1e-5)
+
+
+class Tagged(nn.Module):
+    def __init__(self, rnn: nn.LSTM) -> None:
+        super().__init__()
+        self.rnn, self.head = rnn, nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(x)[0])
+
+
 def test_pruned_weights_are_the_ones_that_the_kernel_had() -> None:
     model, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
     prune.l1_unstructured(model, "weight_hh_l0", amount=0.5)
