@@ -30,7 +30,7 @@ class GradientTap:
         if not torch.is_grad_enabled():
             raise RuntimeError(
                 f"record(gradients=True) saw {name} run without gradients: the call was made under torch.no_grad() or "
-                "torch.inference_mode(). Call the model with gradients enabled"
+                "torch.inference_mode(), or by checkpoint(use_reentrant=True). Call the model with gradients enabled"
             )
         others = [tensor for tensor in beside if tensor.is_floating_point()]
         tensors = [*(tensor for tensor in handed if tensor is not None), *others]

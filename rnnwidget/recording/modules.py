@@ -151,5 +151,12 @@ def _renamed(module: RecurrentModule, taken: list[str]) -> RecurrentModule:
 
 def _listed(model: nn.Module, most: int = 12) -> str:
     leaves = [(path, module) for path, module in model.named_modules() if not any(module.children())]
-    names = [f"{path}: {type(module).__name__}" if path else type(module).__name__ for path, module in leaves[:most]]
+    names = [f"{path}: {_kind(module)}" if path else _kind(module) for path, module in leaves[:most]]
     return ", ".join(names) + (f" and {len(leaves) - most} more" if len(leaves) > most else "")
+
+
+def _kind(module: nn.Module) -> str:
+    """The class, with where it comes from where it is called as one of PyTorch's and is none."""
+    kind = type(module)
+    takes_its_name = hasattr(nn, kind.__name__) and not kind.__module__.startswith("torch.")
+    return f"{kind.__module__}.{kind.__qualname__}" if takes_its_name else kind.__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import fields, is_dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-_HELD = (Tensor, np.ndarray, PackedSequence)
+_PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
+_CLOSED = (*_PLAIN, type, ModuleType, FunctionType, nn.Module)
 
 
 def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case for each kind of container
@@ -53,16 +54,46 @@ def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case 
 
 
 def _with_own_tensors(value: Any, *, graph: bool) -> Any:
-    """An object with the tensors and arrays that it holds itself cloned, where it can be copied."""
-    if isinstance(value, (type, ModuleType, FunctionType, nn.Module)):
+    """An object with the tensors and arrays in it cloned, where it can be copied."""
+    if isinstance(value, _CLOSED):
         return value
-    held = {name: part for name, part in getattr(value, "__dict__", {}).items() if isinstance(part, _HELD)}
+    held = _held(value)
     if not held:
         return value
+    memo = {id(part): owned(part, graph=graph) for part in held}
+    try:
+        return copy.deepcopy(value, dict(memo))
+    except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
+        return _shallow(value, memo)
+
+
+def _shallow(value: Any, memo: dict[int, Any]) -> Any:
+    """What cannot be copied deep, with the tensors that it holds itself exchanged."""
     try:
         copied = copy.copy(value)
-    except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
+        if copied is not value:
+            vars(copied).update({name: memo[id(part)] for name, part in vars(value).items() if id(part) in memo})
+    except Exception:  # noqa: BLE001 - likewise
         return value
-    if copied is not value:
-        vars(copied).update({name: owned(part, graph=graph) for name, part in held.items()})
     return copied
+
+
+def _held(value: Any) -> list[Any]:
+    """The tensors and arrays that an object holds, by way of its attributes and of containers."""
+    held, seen, waiting = [], set(), [value]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen or isinstance(part, _CLOSED):
+            continue
+        seen.add(id(part))
+        if isinstance(part, (Tensor, np.ndarray)):
+            held.append(part)
+            continue
+        if isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, (list, tuple, set, frozenset)):
+            waiting += part
+        waiting += getattr(part, "__dict__", {}).values()
+        slots = [name for kind in type(part).__mro__ for name in vars(kind).get("__slots__", ())]
+        waiting += [getattr(part, name) for name in slots if hasattr(part, name)]
+    return held

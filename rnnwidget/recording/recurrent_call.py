@@ -110,7 +110,7 @@ class RecurrentCall(NamedTuple):
         """What the kernel itself would have returned."""
         if self.form == "stack":
             return (result.output, *result.finals)
-        states = tuple(state[0] for state in result.finals)
+        states = tuple(state[0].clone() for state in result.finals)  # a cell returns no views: detach_() refuses them
         return states if len(states) > 1 else states[0]
 
 

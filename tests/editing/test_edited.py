@@ -347,3 +347,13 @@ def test_a_number_for_each_step_of_a_run_in_several_calls_is_given_its_steps() -
         torch.testing.assert_close(in_calls_of(length, rw.scale("f", factors, steps=range(8))), whole)
     with pytest.raises(ValueError, match=r"2 of them, 8 values; .* say steps=range\(8\)"):
         in_calls_of(2, rw.scale("f", factors))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+@pytest.mark.parametrize("grad", [True, False])
+def test_edited_states_of_a_cell_can_be_detached_in_place(kind: type[nn.Module], grad: bool) -> None:
+    cell, x = kind(3, 4), torch.randn(2, 3)
+    with torch.set_grad_enabled(grad), rw.edited(cell, rw.clamp("hidden", 0.25)):
+        reached = cell(x)
+    state = reached[0] if isinstance(reached, tuple) else reached
+    assert (state.detach_() == 0.25).all()

@@ -1,5 +1,7 @@
 """Models that write into what they are given: every run begins from the input as it was."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,51 @@ class ReadsArrays(nn.Module):
     def forward(self, x: np.ndarray) -> Tensor:
         x *= 0.5
         return self.rnn(torch.from_numpy(x))[0]
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+
+class Nested:
+    def __init__(self, x: Tensor) -> None:
+        self.store, self.lengths = {"x": x}, [1, 2]
+
+    @property
+    def x(self) -> Tensor:
+        return self.store["x"]
+
+
+class Locked(Slotted):
+    """Cannot be copied deep."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__(x)
+        self.y, self.lock = x, threading.Lock()
+
+
+class ReadsBatches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, batch: Slotted | Nested) -> Tensor:
+        return self.rnn((batch.y if isinstance(batch, Locked) else batch.x).mul_(0.5))[0]
+
+
+@pytest.mark.parametrize("of", [Slotted, Nested, Locked])
+@torch.no_grad()
+def test_batches_of_a_class_of_ones_own(of: type[Slotted] | type[Nested]) -> None:
+    torch.manual_seed(0)
+    model, x = ReadsBatches(), torch.randn(5, 2, 3)
+    batch, kept, expected = of(x.clone()), x.clone(), model(of(x.clone()))
+    runner = rw.Intervention(model, batch)
+    for _ in range(2):
+        assert_same_bits(runner.run(rw.scale("z", 1.0)).output, expected)
+    assert_same_bits(batch.x, kept)
 
 
 @pytest.fixture
