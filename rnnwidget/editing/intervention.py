@@ -64,9 +64,9 @@ class BeforeAndAfter:
         self._begin(baseline)
 
     def _begin(self, baseline: Run | None = None) -> None:
-        self._state = self._twin.state, _modes()
-        self._recurrent = self._twin.recurrent_contents
+        state, recurrent = (self._twin.state, _modes()), self._twin.recurrent_contents
         self._baseline = baseline or self._twin.run(self.x)
+        self._state, self._recurrent = state, recurrent
         self._earlier = EarlierRuns(self._baseline[1])
         self._by_path: dict[PathKey, Run] = {}
 

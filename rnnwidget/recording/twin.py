@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.clients import Client, Editor, recomputing
 from rnnwidget.recording.contents import contents
 from rnnwidget.recording.copies import copy_of, modules_of, same_settings
+from rnnwidget.recording.giving_up import check_wanted
 from rnnwidget.recording.handed_in import HandedIn
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.model_hook import ModelHook
@@ -140,6 +141,7 @@ class Twin:
         ``state`` spares a look at the model where somebody has just taken one.
         """
         with self._lock, self._buffers_kept():
+            check_wanted()
             self._follow(state)
             recording = Recording(gradients=loss is not None, start_graph=loss is not None, whole=True)
             client = Client(threading.get_ident(), recorder=recording, editor=editor)
@@ -173,6 +175,7 @@ class Twin:
     ) -> object:
         """The output alone of a run like :meth:`run`, that nobody looks into; ``within`` is around the model's call."""
         with self._lock, self._buffers_kept():
+            check_wanted()
             self._follow(None)
             client = Client(threading.get_ident(), editor=editor)
             with attached(self.modules, client), PrivateRandomness(seed), within:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from rnnwidget.recording.giving_up import NoLongerWantedError, given_up_unless
 from rnnwidget.widgets.wire import Frame, float_bytes
 
 Values = Iterator[tuple[int, Tensor | float]]
@@ -78,6 +81,7 @@ class AnswerLane:
         self._renew = renew
         self._asked = threading.Condition()
         self._question: Asked | None = None
+        self._deferrals = 0
         self._thread: threading.Thread | None = None
         self._kept: tuple[object, Tensor] | None = None
 
@@ -95,9 +99,18 @@ class AnswerLane:
                 self._thread = threading.Thread(target=self._work, name="rnnwidget answer lane")
                 self._thread.start()
 
-    def defer(self) -> None:
-        """Something newer is to be done: stop, and begin again once it has been quiet for a while."""
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Something newer is done meanwhile: stop, and begin again once it has been quiet for a while after it."""
+        self._stop(1)
+        try:
+            yield
+        finally:
+            self._stop(-1)
+
+    def _stop(self, deferrals: int) -> None:
         with self._asked:
+            self._deferrals += deferrals
             if self._question is not None:
                 self._question = replace(self._question)
                 self._asked.notify_all()
@@ -115,7 +128,10 @@ class AnswerLane:
             if renewed:
                 continue
             try:
-                done = question.question is None or self._answer(question.number, question.question(), question)
+                with given_up_unless(partial(self._current, question)):
+                    done = question.question is None or self._answer(question.number, question.question(), question)
+            except NoLongerWantedError:
+                done = False
             except Exception as error:  # noqa: BLE001 - a model may raise anything
                 done = self._current(question)
                 if done:
@@ -129,8 +145,11 @@ class AnswerLane:
         with self._asked:
             while (question := self._question) is not None and self._going:
                 rested = time.monotonic() + self._pause
-                while self._question is question and (left := rested - time.monotonic()) > 0 and self._going:
-                    self._asked.wait(min(left, LOOK))
+                while self._question is question and self._going:
+                    left = rested - time.monotonic()
+                    if left <= 0 and not self._deferrals:
+                        break
+                    self._asked.wait(LOOK if self._deferrals else min(left, LOOK))
                 if self._question is question and self._going:
                     return question
             self._thread = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -69,9 +70,9 @@ class ChangeViews:
         self._ripples.append(made)
         return made
 
-    def defer(self) -> None:
-        """Something newer is to be done: the answer lane gives way."""
-        self._lane.defer()
+    def deferred(self) -> AbstractContextManager[None]:
+        """Something newer is done meanwhile: the answer lane gives way."""
+        return self._lane.deferred()
 
     def follow(self) -> None:
         """Show the picture of now in every ripple."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -100,13 +101,17 @@ class InputState(ViewState):
         self._write(self._with_pulse(self._writing.current, self._pulse(own, wish, layer)))
 
     def _write(self, written: Written) -> None:
-        with self._lock:
+        with self._at_once():
             if self._picture is None:
                 raise RuntimeError(NO_INPUT)
             if written is self._writing.current:
                 return
             self._picture, self._writing.current = self._probe.rewrite(self._writing.original, written, self.edits)
             self._rewritten()
+
+    @abstractmethod
+    def _at_once(self) -> AbstractContextManager[None]:
+        """Hold the lock for what a person waits for; what nobody has asked for gives way meanwhile."""
 
     @abstractmethod
     def _rewritten(self) -> None:

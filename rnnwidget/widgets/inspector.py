@@ -226,18 +226,19 @@ class RNNInspector(Steering):
         if not self._lock.acquire(blocking=False):
             return
         try:
-            check_tokens(self._writing.original.words, captured.recording)
-            self._picture = self._probe.take(captured, self.edits)
-            self._writing.begin(captured.arguments)
-            self._unwritten = ""
-            self._panel.forget_inputs()
-            if self.layer not in captured.recording:
-                self.layer = captured.recording.layers[0]
-            self.sequence = min(self.sequence, self._picture.batch - 1)
-            if self.steps is not None and self.steps[0] >= self._picture.steps(self.layer, self.sequence):
-                self.steps = None
-            self._say_ready()
-            self._show()
+            with self._at_once():
+                check_tokens(self._writing.original.words, captured.recording)
+                self._picture = self._probe.take(captured, self.edits)
+                self._writing.begin(captured.arguments)
+                self._unwritten = ""
+                self._panel.forget_inputs()
+                if self.layer not in captured.recording:
+                    self.layer = captured.recording.layers[0]
+                self.sequence = min(self.sequence, self._picture.batch - 1)
+                if self.steps is not None and self.steps[0] >= self._picture.steps(self.layer, self.sequence):
+                    self.steps = None
+                self._say_ready()
+                self._show()
         finally:
             self._lock.release()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rnnwidget.editing import Edit
@@ -77,13 +78,17 @@ class Steering(InputState):
         """Make again what was undone."""
         self._restore(self._panel.position + 1)
 
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        self._tracks.give_up()
+        with self._changes.deferred(), self._lock:
+            yield
+
     def _on_request(self, change: Any) -> None:
         request = change["new"]
         if not request:
             return
-        self._tracks.give_up()
-        self._changes.defer()
-        with self._lock:
+        with self._at_once():
             try:
                 for wish in (*request.get("before", ()), request):
                     self._obey_once(wish)
@@ -126,7 +131,7 @@ class Steering(InputState):
         self._unwritten = ""
 
     def _restore(self, position: int) -> None:
-        with self._lock, self._panel.moving(restoring=True):
+        with self._at_once(), self._panel.moving(restoring=True):
             if self._unwritten:
                 self._unwritten = ""
                 self._say_ready()
@@ -148,8 +153,7 @@ class Steering(InputState):
             self.edits = edits
 
     def _on_edits(self, change: Any) -> None:
-        self._tracks.give_up()
-        with self._lock:
+        with self._at_once():
             if self._picture is None:
                 self._edits_hold()
                 self._next_call_is_wanted()
@@ -222,7 +226,6 @@ class Steering(InputState):
 
     def _rewritten(self) -> None:
         self._unwritten = ""
-        self._tracks.give_up()
         self._remember()
         self._say_ready()
         self._show()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rnnwidget.editing import Edit
+from rnnwidget.recording.giving_up import NoLongerWantedError, given_up_unless
 from rnnwidget.widgets.dials import Scope
 
 VALUES = 25
@@ -165,7 +166,10 @@ class Tracks:
     def _ask_next(self, track: Track) -> None:
         value, begun = track.missing[0], time.monotonic()
         try:
-            track.answers[value] = self._ask(track, value)
+            with given_up_unless(lambda: self._asked is track):
+                track.answers[value] = self._ask(track, value)
+        except NoLongerWantedError:
+            return
         except Exception:  # noqa: BLE001 - a user's model may raise anything; a gap says that there is no answer
             track.answers[value] = math.nan
         self._patience -= time.monotonic() - begun

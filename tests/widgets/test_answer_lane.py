@@ -166,8 +166,8 @@ def test_a_question_that_gave_way_is_answered_from_the_beginning():
     lane = AnswerLane(told.append, lambda: True)
     lane.ask(question(4, slow))
     assert begun.wait(30)
-    lane.defer()
-    go_on.set()
+    with lane.deferred():
+        go_on.set()
     lane.join(30)
     assert len(asked) == 2
     assert told[-1]["done"]
