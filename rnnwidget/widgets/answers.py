@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnwidget.recording.module_outputs import first_tensor
+from rnnwidget.widgets.closing import open_widgets, with_parts
 from rnnwidget.widgets.output_axes import Wanted, class_scores, last_outputs, own_series
 
 AnswerOf = Callable[..., float | Mapping[str, float] | ipywidgets.Widget]
@@ -31,7 +32,7 @@ class Reading:
 
     ``limits`` is the range that the numbers can take, None if unknown. ``series`` is (channel, step) where the output
     is a series, ``truth`` what it should have been, in the shape of the series or of the numbers. ``widget`` is a
-    person's own view.
+    person's own view, ``made`` what of it came into being when the output was read.
     """
 
     names: Sequence[str]
@@ -41,6 +42,7 @@ class Reading:
     series: Tensor | None = None
     truth: Tensor | None = None
     widget: ipywidgets.Widget | None = None
+    made: tuple[ipywidgets.Widget, ...] = ()
     nameless: bool = False
 
     @cached_property
@@ -220,9 +222,11 @@ def wants_sequence(answer: Callable[..., object]) -> bool:
 
 
 def _own(answer: AnswerOf, output: object, sequence: int) -> Reading:
+    known = open_widgets()
     given = answer(output, sequence) if wants_sequence(answer) else answer(output)
     if isinstance(given, ipywidgets.Widget):
-        return Reading((), torch.empty(0, device="cpu"), "", None, widget=given)
+        made = tuple(part for part in with_parts(given) if part.comm is not None and part.model_id not in known)
+        return Reading((), torch.empty(0, device="cpu"), "", None, widget=given, made=made)
     if isinstance(given, Mapping):
         numbers = [_number(value, f" for {name!r}") for name, value in given.items()]
         return Reading(tuple(map(str, given)), torch.tensor(numbers, dtype=torch.float64, device="cpu"), "answer", None)

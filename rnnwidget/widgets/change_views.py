@@ -17,6 +17,7 @@ from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answer_lane import AnswerLane, Asked
 from rnnwidget.widgets.answers import Reader, Reading, comparable
+from rnnwidget.widgets.closing import close_with_parts
 from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.frame import Shown, layer_label
 from rnnwidget.widgets.lane_question import lane_question
@@ -131,7 +132,7 @@ class ChangeViews:
         """Close the ripples and drop what is under way."""
         self._lane.ask(None)
         for ripple in self._ripples:
-            ripple.close()
+            close_with_parts(ripple)
         self._ripples.clear()
         self._own.close()
 

@@ -11,6 +11,8 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
+from rnnwidget.widgets.closing import close_with_parts
+
 # Okabe & Ito's palette, legible to colour-blind readers on light and dark grounds.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 TICKS = {"font-size": "11px"}
@@ -78,19 +80,7 @@ class GradientFigure:
 
     def close(self) -> None:
         """Close the figure and its parts."""
-        plot = self._plot
-        parts = (
-            *plot.axes,
-            *plot.marks,
-            *self._scales.values(),
-            plot.layout,
-            plot,
-            self._names,
-            self._counted,
-            self.figure,
-        )
-        for widget in parts:
-            widget.close()
+        close_with_parts(self._plot, self._counted, self.figure)
 
 
 def _stride(steps: int, most: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import ipywidgets
 from torch import Tensor
 
+from rnnwidget.widgets.closing import close_with_parts
 from rnnwidget.widgets.frame import Frame
 from rnnwidget.widgets.gradient_figure import GradientFigure
 from rnnwidget.widgets.score import Score
@@ -93,9 +94,9 @@ class Page:
     def close(self) -> None:
         """Close the widgets."""
         self._displayed = False
-        self.score.close()
+        self.box.children = ()
+        close_with_parts(self.score, self.box)
         self._figure.close()
-        self.box.close()
 
     def _on_drawn(self, change: object) -> None:
         if self._owed:

@@ -1,7 +1,6 @@
 from functools import partial
 from typing import Any
 
-import ipywidgets
 import pytest
 import torch
 from torch import nn
@@ -339,23 +338,6 @@ def test_the_headline_has_a_true_minus():
 
     assert headline(reading(-0.06), reading(0.21), 0) == "output  −0.06 → 0.21"
     assert headline(reading(-torch.inf), reading(torch.nan), 0) == "output  −∞ → NaN"
-
-
-def test_a_widget_of_ones_own_stands_in_the_answers_place(inspect):
-    inspector = inspect(
-        nn.LSTM(3, 4),
-        inputs=torch.randn(5, 1, 3),
-        answer=lambda output: ipywidgets.HTML(f"{float(output[0].abs().sum()):.3f}"),
-    )
-    first = inspector._page.box.children[1]
-    assert [column.children[0].value for column in first.children] == ["answer"]
-    inspector.edits = [rw.clamp("forget_gate", 1.0)]
-    row = inspector._page.box.children[1]
-    assert [column.children[0].value for column in row.children] == ["answer before", "answer after"]
-    shown = [column.children[1].value for column in row.children]
-    assert shown == [f"{float(output[0].abs().sum()):.3f}" for output in (inspector.baseline_output, inspector.output)]
-    assert first.comm is None
-    assert inspector._page.score._frame["answer"] is None
 
 
 def test_an_answer_of_many_numbers_is_told_by_its_name_and_what_to_give():
