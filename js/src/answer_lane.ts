@@ -30,6 +30,8 @@ export interface AnswerSteps {
   limits?: [number, number] | null;
   steps?: number;
   before?: Bytes;
+  /** Steps that the run before does not have. */
+  new_steps?: number[];
   after?: Bytes | null;
   truth?: Bytes | null;
   /** Whether the labels are the channels of a series: its range is its own, and need not have zero in it. */
@@ -48,6 +50,7 @@ export interface Lines {
   truth: Float32Array | null;
   series: boolean;
   done: boolean;
+  newSteps: readonly number[];
 }
 
 function floats(bytes: Bytes): Float32Array {
@@ -71,6 +74,7 @@ export function linesOf(wire: AnswerSteps | Record<string, never>, steps: number
     truth: own(wire.truth),
     series: wire.series ?? false,
     done: wire.done ?? false,
+    newSteps: wire.new_steps ?? [],
   };
 }
 
@@ -216,25 +220,27 @@ export class AnswerLane {
 
   private write(): void {
     if (!this.lines) return;
-    const { before, after, truth, done, limits } = this.lines;
-    const at = (values: Float32Array) => {
-      const value = values[this.cursor.step] ?? Number.NaN;
-      if (Number.isNaN(value)) return done ? "–" : "…";
+    const { before, after, truth, done, limits, newSteps } = this.lines;
+    const { step } = this.cursor;
+    const at = (values: Float32Array, absent: boolean) => {
+      const value = values[step];
+      if (absent || value === undefined) return "–";
+      if (Number.isNaN(value) && !done) return "…";
       return isChance(limits) ? formatChance(value) : formatValue(value, 2);
     };
-    setText(this.before, `before ${at(before)}`);
-    setText(this.after, after ? `after ${at(after)}` : at(before));
-    setText(this.truth, truth ? `truth ${at(truth)}` : "");
+    const was = at(before, newSteps.includes(step));
+    setText(this.before, `before ${was}`);
+    setText(this.after, after ? `after ${at(after, false)}` : was);
+    setText(this.truth, truth ? `truth ${at(truth, Number.isNaN(truth[step]))}` : "");
   }
 
-  private describe({ label, before, after, truth }: Lines): string {
-    const last = (values: Float32Array) =>
-      formatValue(
-        values.findLast((value) => Number.isFinite(value)),
-        2,
-      );
-    const end = after ? `${last(before)} before, ${last(after)} after` : last(before);
-    return `${label} after every step; at the end ${end}${truth ? `, ${last(truth)} in truth` : ""}`;
+  private describe({ label, before, after, truth, done, newSteps }: Lines): string {
+    const known = (values: Float32Array) => values.findLast((value) => Number.isFinite(value));
+    const last = (values: Float32Array) => formatValue(done ? values.at(-1) : known(values), 2);
+    const was = newSteps.includes(before.length - 1) ? formatValue(known(before), 2) : last(before);
+    const end = after ? `${was} before, ${last(after)} after` : was;
+    const right = truth ? `, ${formatValue(known(truth), 2)} in truth` : "";
+    return `${label} after every step; at the end ${end}${right}`;
   }
 }
 

@@ -51,7 +51,13 @@ export function bandHeight(bands: number): number {
   return Math.max(SHORTEST, Math.min(TALLEST, Math.floor(ROOM / Math.max(1, bands))));
 }
 
-const sizeOf = (change: number) => (change === 0 ? "no change" : formatShort(change, 3));
+/** A largest change in words; `sign` stands before a number, null is none that can be compared. */
+const sizeOf = (change: number | null, sign = "", digits = 3) =>
+  change === null
+    ? "nothing to compare"
+    : change === 0
+      ? "no change"
+      : `${sign}${formatShort(change, digits)}`;
 
 /** Every layer's change on one time axis, the lowest layer at the foot, the answer above. */
 export class RippleView {
@@ -189,13 +195,13 @@ export class RippleView {
     const plain = { ...cells, values: cells.values.map((value) => (Number.isNaN(value) ? 0 : value)) };
     paintGrid(canvas, plain, limits, colorsOf(true, theme), this.scale.width, height);
     hatchMissing(canvas, cells, this.scale.width, height, theme);
-    setText(strip.value, band.most > 0 ? `|Δ| ≤ ${formatShort(band.most)}` : "no change");
+    setText(strip.value, sizeOf(band.most, "|Δ| ≤ ", 2));
     strip.value.title = `the largest change of layer ${band.label}`;
     const odd = countMarks(cells.values, limits).get("nan") ?? 0;
     const words = [
       `layer ${band.label}, change of the ${ripple.state} state`,
       `${formatCount(band.units, "unit")} by ${formatCount(ripple.steps, "step")}`,
-      band.most > 0 ? `largest ${formatShort(band.most, 3)}` : "no change",
+      sizeOf(band.most, "largest "),
       ...(odd > 0 ? [`hatched where there is nothing to compare: ${formatCount(odd, "cell")}`] : []),
     ];
     canvas.setAttribute("aria-label", words.join("; "));

@@ -12,8 +12,8 @@ export interface Band {
   order: Int32Array;
   /** ±32767 is ± the ripple's limit, −32768 a value that is not finite. */
   data: Int16Array;
-  /** The largest finite |Δ|. */
-  most: number;
+  /** The largest finite |Δ|; null where nothing can be compared. */
+  most: number | null;
   /** First row, row after the last, first step, step after the last; rows before pooling. */
   edited: [number, number, number, number][];
 }

@@ -39,6 +39,28 @@ describe("the answer lane of a layer with other steps than the input", () => {
   });
 });
 
+describe("the answer lane of a model that gives NaN", () => {
+  const nothing = floats(Array.from({ length: STEPS }, () => Number.NaN));
+  const only = { labels: ["answer"], before: nothing, after: nothing, truth: null, series: false };
+  const texts = (root: HTMLElement) =>
+    [...root.querySelectorAll(`${LANE} .rnnwidget-line-label`)].map((label) => label.textContent);
+  const said = (root: HTMLElement) => root.querySelector(`${LANE} canvas`)!.getAttribute("aria-label");
+
+  it("says NaN, as the headline does", async () => {
+    const { root } = await show(only);
+    expect(texts(root)).toEqual(["before NaN", "after NaN"]);
+    expect(said(root)).toContain("at the end NaN before, NaN after");
+  });
+
+  it("says so of no step that the run before does not have, and of none that is still to come", async () => {
+    const { root } = await show({ ...only, new_steps: [STEPS - 1] });
+    expect(texts(root)).toEqual(["before –", "after NaN"]);
+    expect(said(root)).toContain("at the end – before, NaN after");
+    const growing = await show({ ...only, done: false });
+    expect(texts(growing.root)).toEqual(["before …", "after …"]);
+  });
+});
+
 describe("the answer lane of a model that reads from the end", () => {
   it("is called what it shows: the output at every step", async () => {
     const { find } = await show({ by_step: true });

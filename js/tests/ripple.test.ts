@@ -174,6 +174,15 @@ describe("the ripple", () => {
     expect(find(".rnnwidget-ripple-readout").textContent).toMatch(/ · no change in any layer$/);
   });
 
+  it("says of a layer that is NaN before and after that there is nothing to compare", async () => {
+    const { root } = await open({ bands: rippleWire().bands.map((band) => ({ ...band, most: null })) });
+    for (const band of bands(root)) {
+      expect(band.querySelector(".rnnwidget-margin")!.textContent).toBe("nothing to compare");
+      expect(canvasOf(band).getAttribute("aria-label")).toContain("nothing to compare");
+      expect(canvasOf(band).getAttribute("aria-label")).not.toContain("no change");
+    }
+  });
+
   it("says at a step that has no counterpart that there is nothing to compare, and not that nothing changed", async () => {
     const wire = rippleWire({ unmatched: 1 });
     for (const band of wire.bands) {

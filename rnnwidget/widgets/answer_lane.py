@@ -189,9 +189,11 @@ class AnswerLane:
 
 
 def _frame(number: int, question: Question, before: Tensor, after: Tensor | None, *, done: bool) -> Frame:
+    new: list[int] = []
     if question.same_steps is not None:
         same = question.same_steps
         before = before[:, same.clamp(min=0)].masked_fill(same < 0, torch.nan)
+        new = (same < 0).nonzero().flatten().tolist()
     return {
         "number": number,
         "reason": "",
@@ -201,6 +203,7 @@ def _frame(number: int, question: Question, before: Tensor, after: Tensor | None
         "limits": None if question.limits is None else list(question.limits),
         "steps": question.steps,
         "before": float_bytes(before),
+        "new_steps": new,
         "after": None if after is None else float_bytes(after),
         "truth": None if question.truth is None else float_bytes(question.truth),
         "series": question.series,

@@ -95,7 +95,7 @@ def _band_entry(band: _Band, picture: Picture, limit: float, sequence: int, *, a
         "column_factor": cells.column_factor,
         "order": int_bytes(order),
         "data": short_bytes(cells.values, limit),
-        "most": float(finite.max()) if finite.numel() else 0.0,
+        "most": float(finite.max()) if finite.numel() else None,
         "edited": [
             [*rows, *run]
             for chosen, runs in band.edited

@@ -330,6 +330,7 @@ def test_each_line_is_that_of_its_own_input(inspect, model, more, steps):
     lane = lane_of(inspector)
     assert (lane["reason"], lane["steps"], lane["truth"]) == ("", steps, None)
 
+    assert lane["new_steps"] == list(range(6, steps))
     assert "error" not in inspector._page.score._frame["answer"]["headline"]
 
     def answer(of, read):

@@ -67,6 +67,18 @@ def test_a_lone_unit_among_many_is_not_lost():
     assert band["edited"] == [[699, 700, 2, 3]]
 
 
+def test_a_layer_that_is_nan_before_and_after_has_no_largest_change(inspect):
+    model = nn.LSTM(3, 4, num_layers=2)
+    with torch.no_grad():
+        model.weight_ih_l1.fill_(torch.nan)
+    inspector = inspect(model, inputs=torch.randn(5, 1, 3))
+    assert [band["most"] for band in shown(inspector)["bands"]] == [0.0, 0.0]
+    inspector.edits = [rw.shift("forget_gate", 1.0)]
+    lower, upper = inspector._page.score._frame["ripple"]["bands"]
+    assert lower["most"] > 0
+    assert upper["most"] is None
+
+
 def test_nothing_is_made_while_the_ripple_is_closed(inspect, monkeypatch):
     made = []
     monkeypatch.setattr("rnnwidget.widgets.change_views.ripple_frame", lambda *given, **named: made.append(1) or {})
