@@ -186,10 +186,21 @@ def tensor_in(output: object, wanted: Wanted) -> tuple[Tensor, Wanted] | None:
 
 def comparable(readings: tuple[Reading, Reading] | None) -> bool:
     """Whether before and after have numbers of the same names."""
-    if readings is None or not readings[0].names:
-        return False
+    return why_not_comparable(readings) == ""
+
+
+def why_not_comparable(readings: tuple[Reading, Reading] | None) -> str:
+    """Why there are no numbers of before and after under the same names; empty where there are."""
+    if readings is None:
+        return "the output holds no number: answer= can say what the answer is"
     before, after = readings
-    return before.names is after.names or before.labels == after.labels
+    if before.widget is not None or after.widget is not None:
+        return "the answer is a widget: there is no number to follow"
+    if not before.names and not after.names:
+        return "answer= gave no number"
+    if before.names is after.names or before.labels == after.labels:
+        return ""
+    return "the answers before and after go by different names: there is nothing to compare"
 
 
 def shortened(before: Reading, after: Reading, *also: int) -> tuple[Reading, Reading]:

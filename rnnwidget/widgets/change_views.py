@@ -16,7 +16,7 @@ from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answer_lane import AnswerLane, Asked
-from rnnwidget.widgets.answers import Reader, Reading, comparable
+from rnnwidget.widgets.answers import Reader, Reading, why_not_comparable
 from rnnwidget.widgets.closing import close_with_parts
 from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.frame import Shown, layer_label
@@ -126,7 +126,9 @@ class ChangeViews:
         self._ask(picture, shown.sequence, readings)
         state = self._score.ripple
         ripple = self._ripple(picture, shown, state) if state else None
-        return {"answer_number": self._number, "answer_error": self.unread, "ripple": ripple}
+        own = readings is not None and any(reading.widget is not None for reading in readings)
+        error = "" if own else self.unread or why_not_comparable(readings)
+        return {"answer_number": self._number, "answer_error": error, "ripple": ripple}
 
     def close(self) -> None:
         """Close the ripples and drop what is under way."""
@@ -146,9 +148,10 @@ class ChangeViews:
         if self._about is not None and self._about[0] is picture and self._about[1] == sequence:
             return
         self._about, self._number = about, self._number + 1
-        if readings is None or not comparable(readings):
+        reason = self.unread or why_not_comparable(readings)
+        if readings is None or reason:
             self._lane.ask(Asked(self._number, None))
-            self._tell({"number": self._number, "reason": ""})
+            self._tell({"number": self._number, "reason": reason})
             return
         question = partial(lane_question, self._twin, picture, sequence, readings, self._reader, self._score.told)
         self._lane.ask(Asked(self._number, question))

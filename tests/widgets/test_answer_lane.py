@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -142,6 +143,38 @@ def test_a_model_that_reads_from_the_end_says_so(inspect):
     inspector = inspect(model, inputs=batch)
     inspector._page.score._drawn = 1
     assert told_of(inspector)["reason"].startswith("layer 0← reads from the end of the sequence")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "in_place"),
+    [
+        (lambda output: 1 / 0, "answer= failed: ZeroDivisionError", True),
+        (lambda output: None, "answer= failed: TypeError: answer must return a number", True),
+        (lambda output: ipywidgets.HTML(), "the answer is a widget: there is no number to follow", False),
+        (lambda output: {}, "answer= gave no number", True),
+        (lambda output: {str(float(output[0, 0])): 1.0}, "go by different names: there is nothing to compare", True),
+    ],
+)
+def test_an_answer_without_a_line_says_why_and_in_its_own_place_where_it_is_empty(inspect, answer, reason, in_place):
+    inspector = inspect(Causal(), inputs=torch.randn(2, 4, 3), answer=answer)
+    inspector.edits = [rw.shift("forget_gate", 3.0)]
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    lane, frame = told_of(inspector), inspector._page.score._frame
+    assert lane["number"] == frame["answer_number"]
+    assert reason in lane["reason"]
+    assert frame["answer"] is None
+    assert frame["answer_error"] == (lane["reason"] if in_place else "")
+
+
+def test_an_output_without_a_number_says_what_to_do(inspect):
+    class Worded(Causal):
+        def forward(self, x):
+            return "yes" if super().forward(x)[0, 0] > 0 else "no"
+
+    inspector = inspect(Worded(), inputs=torch.randn(2, 4, 3))
+    inspector._page.score._drawn = inspector._page.score._frame["version"]
+    reason = "the output holds no number: answer= can say what the answer is"
+    assert (told_of(inspector)["reason"], inspector._page.score._frame["answer_error"]) == (reason, reason)
 
 
 def test_no_lane_without_a_page(inspect):
