@@ -232,11 +232,7 @@ class RNNInspector(Steering):
                 self._writing.begin(captured.arguments)
                 self._unwritten = ""
                 self._panel.forget_inputs()
-                if self.layer not in captured.recording:
-                    self.layer = captured.recording.layers[0]
-                self.sequence = min(self.sequence, self._picture.batch - 1)
-                if self.steps is not None and self.steps[0] >= self._picture.steps(self.layer, self.sequence):
-                    self.steps = None
+                self._choose_what_there_is()
                 self._say_ready()
                 self._show()
         finally:

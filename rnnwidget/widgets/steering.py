@@ -227,5 +227,15 @@ class Steering(InputState):
     def _rewritten(self) -> None:
         self._unwritten = ""
         self._remember()
+        self._choose_what_there_is()
         self._say_ready()
         self._show()
+
+    def _choose_what_there_is(self) -> None:
+        """A layer, a sequence or steps that the picture of another input does not have are chosen no more."""
+        assert self._picture is not None
+        if self.layer not in self._picture.recording:
+            self.layer = self._picture.recording.layers[0]
+        self.sequence = min(self.sequence, self._picture.batch - 1)
+        if self.steps is not None and self.steps[0] >= self._picture.steps(self.layer, self.sequence):
+            self.steps = None

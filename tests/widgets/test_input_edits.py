@@ -148,6 +148,19 @@ def test_words_go_to_the_sequence_that_was_on_show(texts):
     assert inspector.tokens == [["not", "good", "film"], ["good", "film"]]
 
 
+@pytest.mark.parametrize(("steps", "kept"), [((2, 3), None), ((1, 3), (1, 3)), (None, None)])
+def test_a_brush_past_the_end_of_a_shorter_text_is_gone_and_what_was_edited_there_stays(texts, steps, kept):
+    _, inspector = texts
+    for words in (["not", "film"], ["film", "bad"]):
+        inspector.steps = steps
+        inspector.edits = [rw.shift("f", 2.0, layer="lstm.l0", steps=steps and slice(*steps))]
+        inspector.retype(words)
+        assert inspector.steps == kept
+        assert inspector._page.score.steps == (kept and list(kept))
+        assert inspector.edits == [rw.shift("f", 2.0, layer="lstm.l0", steps=steps and slice(*steps))]
+        inspector.reset_inputs()
+
+
 def test_an_error_of_encode_is_shown_and_the_last_picture_stays(texts):
     _, inspector = texts
     ask(inspector, kind="words", words=["not", "good", "film"])
