@@ -18,9 +18,10 @@ from rnnwidget.recording.giving_up import check_wanted
 from rnnwidget.recording.handed_in import HandedIn
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.model_hook import ModelHook
-from rnnwidget.recording.modules import RecurrentModule, recurrent_modules
+from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.shapeless import check_shapes, shapeless
 from rnnwidget.recording.unseen import none_seen
 
 _Held = TypeVar("_Held")
@@ -66,7 +67,7 @@ class Twin:
 
     The copy holds the parameters' own memory, detached: it follows every optimiser step, costs nothing and takes no
     gradients. Buffers are its own. A model that cannot be copied is run itself, one run at a time, its buffers put
-    back afterwards; ``why_not_copied`` then says why.
+    back afterwards; ``why_not_copied`` then says why. One whose parameters have no shape yet is copied when it is run.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,8 +75,10 @@ class Twin:
         self._lock = threading.RLock()
         self._handed_in = HandedIn()
         self.why_not_copied = ""
-        recurrent_modules(model)
-        self._make()
+        self.model, self.modules = model, recurrent_modules(model)
+        self._made = False
+        if not shapeless(model):
+            self._make()
 
     @property
     def state(self) -> ModelState:
@@ -84,12 +87,14 @@ class Twin:
         ``p.data.clamp_()`` moves values behind PyTorch's back, so contents are looked at too; those of recurrent
         modules are left to recordings, which compare them.
         """
+        self._make_once()
         others = [tensor for tensor in _tensors_of(self._original) if id(tensor) not in self._recurrent]
         return _looked_at(self._original)._replace(others=contents(others) if others else ())
 
     @property
     def counted(self) -> ModelState:
         """The part of :attr:`state` that PyTorch keeps count of: quick, and the same on any number of threads."""
+        self._make_once()
         return _looked_at(self._original)
 
     def is_at(self, state: ModelState) -> bool:
@@ -101,7 +106,13 @@ class Twin:
         """Differs once values of recurrent modules have moved, however that was done."""
         return contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
 
+    def _make_once(self) -> None:
+        if not self._made:
+            with self._lock:
+                self._make()
+
     def _make(self) -> None:
+        check_shapes(self._original)
         looked_at = _looked_at(self._original)
         self._copied = looked_at.addresses, looked_at.hooks
         recurrent = (each.module for each in recurrent_modules(self._original))
@@ -111,8 +122,8 @@ class Twin:
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
-        self.modules: tuple[RecurrentModule, ...] = recurrent_modules(self.model)
-        self._guarded = False
+        self.modules = recurrent_modules(self.model)
+        self._guarded, self._made = False, True
 
     def still(self) -> Twin:
         """A twin of a copy whose parameters are clones: whoever trains the original does not move it.
@@ -204,6 +215,7 @@ class Twin:
 
     def _follow(self, state: ModelState | None) -> None:
         """Take over what the original has become since: replaced parameters, buffers, train or eval."""
+        self._make_once()
         if self.model is self._original:
             return
         state = state or _looked_at(self._original)

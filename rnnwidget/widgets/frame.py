@@ -13,6 +13,7 @@ from rnnwidget.cells import Family
 from rnnwidget.recording import LayerRecording
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.same_values import same_values
+from rnnwidget.recording.shapeless import numbers_in
 from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answers import Reading
 from rnnwidget.widgets.before_cells import BeforeCells
@@ -54,11 +55,11 @@ def model_frame(model: nn.Module, modules: Sequence[RecurrentModule]) -> Frame:
                 "layers": 1 + module.layers[-1].index,
                 "units": module.layers[0].hidden_size,
                 "direction": "both directions" if any(layer.reverse for layer in module.layers) else "forward",
-                "parameters": sum(parameter.numel() for parameter in module.module.parameters()),
+                "parameters": numbers_in(module.module.parameters()),
             }
             for module in modules
         ],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": numbers_in(model.parameters()),
         "hint": "Call the model once, as in model(x), and its states appear here.",
     }
 

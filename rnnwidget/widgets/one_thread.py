@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.shapeless import numbers_in
 
 SMALL = 2**19
 """Products a step, below which a second thread gains little where cores are free, and costs much where they are not."""
@@ -51,7 +52,7 @@ def one_thread() -> Iterator[None]:
 def is_small(model: nn.Module, batch: int) -> bool:
     """Whether one step of so many sequences is little work; looking something up in a table is none."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))}
-    weights = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in tables)
+    weights = numbers_in(parameter for parameter in model.parameters() if id(parameter) not in tables)
     return weights * batch <= SMALL
 
 
