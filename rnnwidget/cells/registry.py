@@ -71,7 +71,8 @@ def register(
         ``"relu"`` or ``"identity"``, or a function of the module that gives one of these. A state behind a nonlinearity
         of its own may be named among the gates as well.
     letters
-        Short names.
+        Short names, each by the name of its gate or state: ``{"drive": "d"}``. Those left out have their first letter,
+        where no other begins with it.
     batch_first
         Whether a sequence is (batch, time, feature); the module's own ``batch_first``, else False, if None.
     takes
@@ -86,7 +87,10 @@ def register(
         Where it returns something beside its states, such as a readout inside the same class: a function of the module
         and the hidden states, as it returns them, that gives what is beside them, without the states:
         ``readout=lambda module, hidden: module.read(hidden)`` where ``forward`` returns ``(module.read(hidden),
-        hidden)``. Edits reach it that way, and gradients come back.
+        hidden)``. Edits reach it that way, and gradients come back. What depends on the input too, or on the state
+        before the step, is no readout: such a layer is recorded, and edits and gradients need it computed outside.
+
+    A layer whose states are maps rather than rows of units, such as a ConvLSTM's, cannot be opened.
 
     A network with noise in its loop is shown without it, and ``replay_error`` says how much that is: pass the noise in
     as an input, and the step sees it too.
@@ -124,7 +128,8 @@ def register(
     """
     if not (isinstance(module_class, type) and issubclass(module_class, nn.Module)):
         raise TypeError(f"register takes a class of torch.nn.Module, got {module_class!r:.80}")
-    _check(module_class, states, gates or {}, letters or {})
+    _check(module_class, states, gates or {})
+    _check_letters(module_class, (*states, *(gates or {})), letters or {})
 
     def decorate(step: Step) -> Step:
         family = StepFamily(
@@ -180,7 +185,6 @@ def _check(
     module_class: type[nn.Module],
     states: tuple[str, ...],
     gates: Mapping[str, Nonlinearity],
-    letters: Mapping[str, str],
 ) -> None:
     if module_class.__module__.startswith("torch."):
         raise ValueError(f"{module_class.__name__} is PyTorch's own: register a class of yours, such as a subclass")
@@ -200,6 +204,16 @@ def _check(
     odd = {site: kind for site, kind in gates.items() if not callable(kind) and kind not in tuple(RANGES)}
     if odd:
         raise ValueError(f"{module_class.__name__}: nonlinearities are {', '.join(RANGES)}; got {odd}")
+
+
+def _check_letters(module_class: type[nn.Module], names: tuple[str, ...], letters: Mapping[str, str]) -> None:
+    such_as = f'letters are given by names, such as {{"{names[-1]}": "{names[-1][0]}"}}'
+    if not isinstance(letters, Mapping):
+        raise TypeError(f"{module_class.__name__}: {such_as}; got {letters!r:.80}")
+    known = ", ".join(dict.fromkeys(names))
     strange = [site for site in letters if site not in names]
     if strange:
-        raise ValueError(f"{module_class.__name__}: letters for {strange}, but its sites are {', '.join(names)}")
+        raise ValueError(f"{module_class.__name__}: letters for {strange}, but its sites are {known}; {such_as}")
+    odd = [letter for letter in letters.values() if not isinstance(letter, str)]
+    if odd:
+        raise TypeError(f"{module_class.__name__}: {such_as}; got {odd[0]!r:.80} for a letter")

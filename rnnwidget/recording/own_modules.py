@@ -49,10 +49,12 @@ def read_arguments(
             values = list(bound.arguments.values())
         x, given = (values[0] if values else None), (values[1] if len(values) > 1 else None)
     if not isinstance(x, Tensor) or x.dim() not in (1, 2, 3):
+        maps = isinstance(x, Tensor) and x.dim() > 3
         raise TypeError(
             f"{_name(module)} was called with {_kind(x)} where its input should be: a tensor (batch, feature) for one "
             "step, (time, batch, feature) or (batch, time, feature) for a sequence. "
-            f"register({_name(module)}, takes=…) can say where the input is"
+            + ("A layer that reads and keeps maps, such as a ConvLSTM, cannot be opened; i" if maps else "I")
+            + f"f its input is another argument, register({_name(module)}, takes=…) can say which"
         )
     states = tensors_in(given)
     wanted = registration.family.states

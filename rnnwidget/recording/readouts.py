@@ -62,7 +62,9 @@ def _readout_of(registration: Registration, module: nn.Module, why: str) -> Read
     if registration.readout is None:
         raise NotImplementedError(
             f"{_name(module)} returns more than its states{why}: "
-            f"register({_name(module)}, readout=lambda module, hidden: …) says how it follows from the hidden states"
+            f"register({_name(module)}, readout=lambda module, hidden: …) says how it follows from the hidden states. "
+            "Where it depends on the input as well, or on the state before the step, it has to be computed outside of "
+            f"{_name(module)}, by the module that calls it"
         )
     return registration.readout
 

@@ -102,6 +102,13 @@ def test_a_call_that_cannot_be_read_is_told_and_leaves_nothing() -> None:
         ({"gates": {"drive": ["relu"]}}, ValueError, "nonlinearities are"),
         ({"gates": ("drive",)}, TypeError, "gates are names with nonlinearities"),
         ({"letters": {"rate": "r"}}, ValueError, r"letters for \['rate'\], but its sites are hidden"),
+        (
+            {"gates": {"drive": "relu"}, "letters": {"d": "drive"}},
+            ValueError,
+            r"its sites are hidden, drive; letters are given by names, such as .\"drive\": \"d\"",
+        ),
+        ({"letters": ("h",)}, TypeError, r"letters are given by names, such as .\"hidden\": \"h\".; got \('h',\)"),
+        ({"letters": {"hidden": 1}}, TypeError, r"such as .\"hidden\": \"h\".; got 1 for a letter"),
         ({"name": "lstm"}, ValueError, "already named 'lstm': choose another name=; known: "),
     ],
 )
@@ -179,3 +186,47 @@ def test_what_is_no_state_is_told() -> None:
     with pytest.raises(TypeError, match=r"Masked was called with .*\(6, 2, 1\).*takes="), rw.record(module):
         module(x, drawn(STEPS, BATCH, 1))
     assert found(module) == before
+
+
+class Maps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(5, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(self.conv(torch.cat([x, h], dim=1)))
+
+
+def test_a_layer_of_maps_is_told_that_it_cannot_be_opened() -> None:
+    rw.register(Maps)(lambda module, x, h, at: module(x, h))
+    module, x, h = Maps(), torch.randn(2, 2, 6, 6), torch.zeros(2, 3, 6, 6)
+    message = (
+        r"shape \(2, 2, 6, 6\) where .*reads and keeps maps, such as a ConvLSTM, cannot be opened; if its input is"
+    )
+    with pytest.raises(TypeError, match=message), rw.record(module):
+        module(x, h)
+
+
+class Beside(nn.Module):
+    """Says something of its input and the state before, beside the new state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_hidden, self.to_output = nn.Linear(7, 4), nn.Linear(7, 2)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        both = torch.cat([x, h], dim=1)
+        return self.to_output(both), self.to_hidden(both)
+
+
+def test_what_is_no_readout_is_told_to_be_computed_outside() -> None:
+    rw.register(Beside)(lambda module, x, h, at: module.to_hidden(torch.cat([x, h], dim=1)))
+    module, x, h = Beside(), torch.randn(2, 3), torch.zeros(2, 4)
+    with rw.record(module) as recording:
+        module(x, h)
+    assert recording["cell"].replay_error < 1e-5
+    message = (
+        r"readout=.* Where it depends on the input .*has to be computed outside of Beside, by the module that calls"
+    )
+    with pytest.raises(NotImplementedError, match=message), rw.edited(module, rw.clamp("hidden", 0.0)):
+        module(x, h)
