@@ -2,6 +2,7 @@ import { Choice } from "./choice";
 import { make, setText } from "./dom";
 import type { FilledFrame, Frame } from "./frame";
 import { isFilled } from "./frame";
+import { isolated } from "./isolation";
 import type { Link } from "./link";
 
 /** Title, layer and sequence choosers, one-step residual, and whether something is under way. */
@@ -42,7 +43,7 @@ export class Header {
     const options = layers.map(({ name, label, title, family, units }) => ({
       value: name,
       text: distinct ? label : name,
-      name: `${label} (${title ?? name}, ${familyName(family)}${units === null ? "" : `, ${units} units`})`,
+      name: `${label} (${title ?? isolated(name)}, ${familyName(family)}${units === null ? "" : `, ${units} units`})`,
     }));
     this.layers.show(options, layer);
     if (document.activeElement !== this.index) this.index.value = String(sequence + 1);

@@ -1,8 +1,9 @@
 import { Choice } from "./choice";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import { formatValue, visibleToken } from "./format";
+import { formatValue } from "./format";
 import { currentSite, type FilledFrame, unitsOfRow } from "./frame";
+import { quotedToken } from "./isolation";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import { type Run, runOf } from "./shown";
 
@@ -18,7 +19,7 @@ export function describeCell(frame: FilledFrame, row: number, step: number): str
   const who = units.length > 1 ? `units ${units.join(", ")}` : `unit ${units[0] ?? "–"}`;
   const token = frame.tokens?.[step];
   const when = stop - start > 1 ? `steps ${start}–${stop - 1}` : `step ${step}`;
-  const quoted = token === undefined ? "" : ` “${visibleToken(token)}”`;
+  const quoted = token === undefined ? "" : ` ${quotedToken(token)}`;
   const before = heatmap.before
     ? ` (${wordsBefore(heatmap.before[cell]!, noStepBefore(frame, start, stop))})`
     : "";

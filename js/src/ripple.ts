@@ -5,9 +5,10 @@ import { Choice } from "./choice";
 import { colorsOf } from "./colormap";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import { formatCount, formatShort, formatValue, visibleToken } from "./format";
+import { formatCount, formatShort, formatValue } from "./format";
 import type { Answer } from "./frame";
 import { paintGrid } from "./heatmap";
+import { quotedToken } from "./isolation";
 import { laneParts } from "./lane";
 import { Remembered } from "./remembered";
 import type { Ground } from "./repainting";
@@ -255,7 +256,7 @@ export class RippleView {
   private words({ ripple, tokens }: RippleScene): string {
     const step = Math.min(this.cursor.step, ripple.steps - 1);
     const token = tokens?.[step];
-    const when = `step ${step}${token === undefined ? "" : ` “${visibleToken(token)}”`}`;
+    const when = `step ${step}${token === undefined ? "" : ` ${quotedToken(token)}`}`;
     const symbol = ripple.state === "cell" ? "Δc" : "Δh";
     if (this.hovered) {
       const { band } = this.hovered.strip;

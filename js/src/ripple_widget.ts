@@ -5,6 +5,7 @@ import { Cursor } from "./cursor";
 import { decodeAnswer } from "./decoding";
 import { make, setText } from "./dom";
 import type { Answer, WireAnswer } from "./frame";
+import { isolated } from "./isolation";
 import { type Ground, Repainting } from "./repainting";
 import { RippleView } from "./ripple";
 import { decodeRipple, type Ripple, type WireRipple } from "./ripple_frame";
@@ -97,7 +98,7 @@ export class RippleWidget {
   }
 
   private describe(frame: RippleFrame): void {
-    this.root.setAttribute("aria-label", `ripple of ${frame.title}`);
+    this.root.setAttribute("aria-label", `ripple of ${isolated(frame.title)}`);
     setText(this.title, frame.title);
     this.edits.replaceChildren(...frame.edits.map((line) => make("li", {}, line)));
     this.edits.dataset.edited = String(frame.edits.length > 0);

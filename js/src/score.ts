@@ -6,6 +6,7 @@ import { decode } from "./decoding";
 import { make, setText } from "./dom";
 import { type FilledFrame, type Frame, isFilled, rowOfUnit } from "./frame";
 import { Header } from "./header";
+import { isolated } from "./isolation";
 import { Lanes } from "./lanes";
 import type { Link } from "./link";
 import { GatePanel } from "./panel";
@@ -115,7 +116,7 @@ export class Score {
   }
 
   private describe(frame: Frame): void {
-    this.root.setAttribute("aria-label", `score of ${frame.title}`);
+    this.root.setAttribute("aria-label", `score of ${isolated(frame.title)}`);
     this.header.show(frame);
     this.waiting.show(frame);
     this.filled.hidden = !isFilled(frame);

@@ -1,8 +1,8 @@
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
-import { visibleToken } from "./format";
 import type { FilledFrame } from "./frame";
 import type { InputWish } from "./input_wish";
+import { isolated, quotedToken, turnsOthers } from "./isolation";
 import { wordEditor } from "./word_editor";
 
 const CLOSING = /^(?:[.,;:!?%)\]}…”’]|n['’]t$|['’](?:s|re|ve|ll|d|m)$)/u;
@@ -25,7 +25,7 @@ function areCharacters(tokens: string[]): boolean {
 /** The tokens as text to read; the word under the cursor is marked, a word moves the cursor and can be retyped. */
 export class RunningText {
   readonly element = make("div", { class: "rnnwidget-passage" });
-  private readonly line = make("div", { class: "rnnwidget-text", role: "group", tabindex: "0" });
+  private readonly line = make("div", { class: "rnnwidget-text", role: "group", tabindex: "0", dir: "auto" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
   private readonly reset = make("button", { type: "button" }, "reset input");
   private readonly foot = make(
@@ -109,7 +109,7 @@ export class RunningText {
     const word = this.frame?.tokens?.[this.cursor.step];
     const parts = [...(writing?.told ?? [])];
     if (reads !== undefined && word !== undefined && reads !== word)
-      parts.push(`“${visibleToken(word)}” is read as ${reads}`);
+      parts.push(`${quotedToken(word)} is read as ${isolated(reads)}`);
     if (this.editable && parts.length < 2) parts.push("click a word to retype it");
     setText(this.told, parts.join(" · "));
     this.told.title = parts.join(" · ");
@@ -121,6 +121,8 @@ export class RunningText {
     this.words = tokens.map((token, step) =>
       make("span", { "data-step": String(step), "data-token": token }, token === "" ? "∅" : token),
     );
+    for (const word of this.words)
+      word.classList.toggle("rnnwidget-isolated", turnsOthers(word.dataset.token!));
     this.line.replaceChildren();
     this.words.forEach((word, step) => {
       if (step > 0 && apart && spaced(tokens[step - 1]!, tokens[step]!)) this.line.append(" ");

@@ -12,6 +12,7 @@ export function wordEditor(word: string, step: number, actions: WordEdit): HTMLE
   const edit = once(actions);
   const input = make("input", {
     type: "text",
+    dir: "auto",
     value: word,
     spellcheck: "false",
     autocomplete: "off",

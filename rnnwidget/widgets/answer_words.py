@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from rnnwidget.widgets.answers import Reading
+from rnnwidget.widgets.isolation import isolated
 
 SMALL = 0.05
 SIGNS = {"\n": "↵", "\t": "⇥"}
@@ -49,7 +50,7 @@ def told_name(label: str, limits: tuple[float, float] | None) -> str:
     >>> told_name("positive", (0.0, 1.0)), told_name(" ", (0.0, 1.0)), told_name("output 2", None)
     ('P(positive)', 'P(␣)', 'output 2')
     """
-    shown = label if label.strip() else "".join(SIGNS.get(sign, "␣") for sign in label) or "∅"
+    shown = isolated(label) if label.strip() else "".join(SIGNS.get(sign, "␣") for sign in label) or "∅"
     return f"P({shown})" if limits == (0.0, 1.0) else shown
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rnnwidget.editing import Edit
 from rnnwidget.widgets.dials import window_of
+from rnnwidget.widgets.isolation import isolated
 
 VERBS = {
     "clamp": "clamped to",
@@ -27,7 +28,11 @@ def describe(edit: Edit) -> str:
     'forget gate shifted by +1.50 · unit 3 · lstm.l0 · steps 2 to 8'
     """
     where = "all units" if edit.units is None else _listed("unit", edit.units)
-    parts = [f"{edit.site.replace('_', ' ')} {VERBS[edit.operation]} {_value(edit)}", where, edit.layer or "all layers"]
+    parts = [
+        f"{edit.site.replace('_', ' ')} {VERBS[edit.operation]} {_value(edit)}",
+        where,
+        isolated(edit.layer or "all layers"),
+    ]
     if edit.steps is not None:
         parts.append(_when(edit))
     if edit.batch is not None:

@@ -20,6 +20,7 @@ from rnnwidget.widgets.before_cells import BeforeCells
 from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.dials import panel_rows
 from rnnwidget.widgets.heatmap import heatmap_and_margin, signed
+from rnnwidget.widgets.isolation import isolated
 from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
 from rnnwidget.widgets.regions import edited_regions
 from rnnwidget.widgets.wire import Frame, float_bytes, int_bytes
@@ -117,9 +118,9 @@ def picture_frame(
 def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool) -> str:
     """A short name such as ``0→`` or, where a model has several modules, ``encoder 1←``; a cell's own path."""
     if not isinstance(module.module, nn.RNNBase):
-        return layer.name
+        return isolated(layer.name)
     arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
-    return arrow if alone or not module.path else f"{module.path} {arrow}"
+    return arrow if alone or not module.path else f"{isolated(module.path)} {arrow}"
 
 
 def _family_label(family: Family) -> str:
@@ -129,7 +130,7 @@ def _family_label(family: Family) -> str:
 
 
 def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture, *, alone: bool) -> Frame:
-    prefix = f"{module.path} " if module.path else ""
+    prefix = f"{isolated(module.path)} " if module.path else ""
     place = f"layer {layer.index}, {'reverse' if layer.reverse else 'forward'}"
     units = layer.width("hidden")
     if units is None and layer.name in picture.recording:
@@ -137,7 +138,7 @@ def _layer_entry(module: RecurrentModule, layer: Layer, picture: Picture, *, alo
     entry: Frame = {
         "name": layer.name,
         "label": layer_label(module, layer, alone=alone),
-        "title": prefix + place if isinstance(module.module, nn.RNNBase) else f"{layer.name}, step by step",
+        "title": prefix + place if isinstance(module.module, nn.RNNBase) else f"{isolated(layer.name)}, step by step",
         "family": layer.family.name,
         "units": units,
     }

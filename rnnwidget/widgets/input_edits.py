@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.isolation import isolated
 from rnnwidget.widgets.pulses import Pulse
 from rnnwidget.widgets.tokens import check_tokens, token_lists
 
@@ -205,7 +206,7 @@ def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]
 
 def _quoted(words: Sequence[str]) -> str:
     """Words as a sentence; those of white space are no padding, and are to be seen."""
-    return " ".join(word if word.strip() else "␣" * len(word) for word in words if word)
+    return isolated(" ".join(word if word.strip() else "␣" * len(word) for word in words if word))
 
 
 def typed(words: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -346,3 +346,11 @@ def test_an_answer_of_many_numbers_is_told_by_its_name_and_what_to_give():
         TypeError, match=r"got a tensor of shape \(2,\) of type Tensor for 'left'; answer=lambda output, seq"
     ):
         Reader(answer=lambda output: {"right": 1.0, "left": output[:, 0]}).read(output, 0, 2)
+
+
+def test_a_name_written_from_right_to_left_leaves_the_numbers_in_their_order():
+    def reading(value: float, name: str = "حسن") -> Reading:
+        return Reading(("سيئ", name), torch.tensor([1 - value, value]), "probability", (0.0, 1.0))
+
+    assert headline(reading(0.43), reading(0.49), 1) == "P(\u2068حسن\u2069)  0.43 → 0.49"
+    assert headline(reading(0.1, "\u202eevil"), reading(0.2, "\u202eevil"), 1).endswith("evil\u2069)  0.10 → 0.20")

@@ -530,3 +530,7 @@ def test_a_word_of_white_space_is_not_one_that_was_removed():
     assert told_of_words([["(", "a"]], [[" ", "a"]]) == ("“(” → “␣”",)
     assert told_of_words([["(", "a"]], [["a"]]) == ("“(” removed",)
     assert told_of_words([["(", "a", ""]], [["(", "a"]]) == ()
+
+
+def test_retyped_words_written_from_right_to_left_stand_on_their_sides_of_the_arrow():
+    assert told_of_words([["ليس", "سيئ"]], [["ليس", "حسن"]]) == ("“\u2068سيئ\u2069” → “\u2068حسن\u2069”",)
