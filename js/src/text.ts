@@ -3,7 +3,7 @@ import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
 import type { InputWish } from "./input_wish";
 import { isolated, quotedToken, turnsOthers } from "./isolation";
-import { wordEditor } from "./word_editor";
+import { type WordEditor, wordEditor } from "./word_editor";
 
 const CLOSING = /^(?:[.,;:!?%)\]}…”’]|n['’]t$|['’](?:s|re|ve|ll|d|m)$)/u;
 const UNSPACED =
@@ -37,7 +37,7 @@ export class RunningText {
   private words: HTMLElement[] = [];
   private marked: HTMLElement | null = null;
   private frame: FilledFrame | null = null;
-  private editor: { element: HTMLElement; step: number } | null = null;
+  private editor: (WordEditor & { step: number }) | null = null;
   private still = false;
 
   constructor(
@@ -63,6 +63,7 @@ export class RunningText {
 
   show(frame: FilledFrame, steps: [number, number] | null): void {
     const tokens = frame.tokens;
+    if (frame.sequence !== this.frame?.sequence) this.closeEditor(true);
     this.frame = frame;
     this.element.hidden = tokens === null;
     this.line.hidden = tokens === null;
@@ -84,7 +85,7 @@ export class RunningText {
     if (this.still === still) return;
     this.still = still;
     this.reset.disabled = still;
-    if (still) this.closeEditor(false);
+    if (still) this.closeEditor(true);
     if (this.frame) this.describe(this.frame);
   }
 
@@ -117,7 +118,7 @@ export class RunningText {
 
   private build(tokens: string[]): void {
     const apart = !areCharacters(tokens);
-    this.editor = null;
+    this.closeEditor(true);
     this.words = tokens.map((token, step) =>
       make("span", { "data-step": String(step), "data-token": token }, token === "" ? "∅" : token),
     );
@@ -135,16 +136,16 @@ export class RunningText {
     const tokens = this.frame?.tokens;
     if (!word || !tokens || this.editor?.step === step) return;
     this.closeEditor(false);
-    const element = wordEditor(tokens[step]!, step, {
+    const editor = wordEditor(tokens[step]!, step, {
       apply: (text) => this.put(step, 1, text === tokens[step] ? null : [text]),
       remove: () => this.put(step, 1, []),
       insert: () => this.insertAfter(step),
       cancel: () => this.closeEditor(true),
     });
-    this.editor = { element, step };
+    this.editor = { ...editor, step };
     word.hidden = true;
-    word.after(element);
-    const input = element.querySelector("input")!;
+    word.after(editor.element);
+    const input = editor.element.querySelector("input")!;
     input.focus();
     input.select();
   }
@@ -152,14 +153,14 @@ export class RunningText {
   /** A new word beside one: it begins empty, and is there once it has been typed. */
   private insertAfter(step: number): void {
     this.closeEditor(false);
-    const element = wordEditor("", step + 1, {
+    const { element, drop } = wordEditor("", step + 1, {
       apply: (text) => this.put(step + 1, 0, [text]),
       remove: () => this.closeEditor(true),
       insert: () => this.closeEditor(true),
       cancel: () => this.closeEditor(true),
     });
     const apart = make("span", {}, " ", element);
-    this.editor = { element: apart, step: -1 };
+    this.editor = { element: apart, drop, step: -1 };
     this.words[step]?.after(apart);
     element.querySelector("input")!.focus();
   }
@@ -177,6 +178,7 @@ export class RunningText {
     const open = this.editor;
     if (!open) return;
     this.editor = null;
+    open.drop();
     const word = this.words[open.step];
     if (word) word.hidden = false;
     const had = open.element.contains(document.activeElement);

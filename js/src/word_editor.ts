@@ -7,8 +7,14 @@ export interface WordEdit {
   cancel(): void;
 }
 
+export interface WordEditor {
+  element: HTMLElement;
+  /** What is being typed is for nobody any more. */
+  drop(): void;
+}
+
 /** An input in a word's place: Enter applies, an empty word is removed, Escape leaves it as it was. */
-export function wordEditor(word: string, step: number, actions: WordEdit): HTMLElement {
+export function wordEditor(word: string, step: number, actions: WordEdit): WordEditor {
   const edit = once(actions);
   const input = make("input", {
     type: "text",
@@ -41,11 +47,11 @@ export function wordEditor(word: string, step: number, actions: WordEdit): HTMLE
     else edit.cancel();
   });
   widen();
-  return element;
+  return { element, drop: edit.drop };
 }
 
 /** Only the first action counts: taking the input off the page makes it lose the focus as well. */
-function once(edit: WordEdit): WordEdit {
+function once(edit: WordEdit): WordEdit & { drop(): void } {
   let done = false;
   const first = (act: () => void) => {
     if (done) return;
@@ -57,6 +63,7 @@ function once(edit: WordEdit): WordEdit {
     remove: () => first(edit.remove),
     insert: () => first(edit.insert),
     cancel: () => first(edit.cancel),
+    drop: () => first(() => {}),
   };
 }
 

@@ -95,6 +95,31 @@ describe("the words", () => {
     expect(inserted!.words).toEqual([...WORDS.slice(0, 3), "really", ...WORDS.slice(3)]);
   });
 
+  it.each([
+    ["other words", { tokens: WORDS.toReversed() }],
+    ["another sequence of the same words", { sequence: 1 }],
+  ])("are not those of %s that came while one was being typed", async (_, change) => {
+    const { find, root, model, show } = await text();
+    find('.rnnwidget-text [data-step="3"]').click();
+    find<HTMLInputElement>(".rnnwidget-word-editor input").value = "half";
+    await show(lstmFrame({}, { version: 2, writing: writing() as never, ...change }));
+    await nextFrame();
+    expect(wishes(model)).toEqual([]);
+    expect(root.querySelector(".rnnwidget-word-editor")).toBe(null);
+    expect(document.activeElement).toBe(find(".rnnwidget-text"));
+  });
+
+  it("stay as they were when the kernel goes while one is being typed", async () => {
+    const { find, model, element } = await text();
+    find('.rnnwidget-text [data-step="3"]').click();
+    find<HTMLInputElement>(".rnnwidget-word-editor input").value = "half";
+    element.classList.add("jupyter-widgets-disconnected");
+    model.announce("comm_live_update");
+    await expect.poll(() => document.activeElement).toBe(find(".rnnwidget-text"));
+    await nextFrame();
+    expect(wishes(model)).toEqual([]);
+  });
+
   it("say why they cannot be retyped", async () => {
     const { find, root } = await text({ words: "give the inspector encode=" });
     find('.rnnwidget-text [data-step="3"]').click();
