@@ -80,7 +80,7 @@ export class TraceGrip {
   private stands(): Stand[] {
     const lane = this.lane();
     const brush = this.link.get("steps");
-    if (!lane || !brush) return [];
+    if (!lane || !brush || this.link.closed) return [];
     const { frame, scale, lines, heightOf } = lane;
     const steps: [number, number] = [brush[0], Math.min(brush[1], frame.steps)];
     return lines.flatMap(({ site, values }, place) => {

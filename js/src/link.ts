@@ -114,6 +114,8 @@ export class Link {
   /** What is to be sent with the next animation frame, of one gesture the newest only. */
   private wishes: Wish[] = [];
   private scheduled = 0;
+  /** Nobody is there to answer a request. */
+  closed = false;
   /** A version is on the page, and Python has not been told. */
   private owed = false;
 
@@ -147,8 +149,15 @@ export class Link {
     this.signal.addEventListener("abort", () => this.model.off("comm_live_update", wrapped));
   }
 
+  /** Whether the host has no kernel, as JupyterLab after one was shut down; other hosts do not say. */
+  get abandoned(): boolean {
+    const { kernel } = (this.model.widget_manager ?? {}) as { kernel?: unknown };
+    return kernel === null;
+  }
+
   /** Sends a wish at once, and those that follow with each animation frame; all views share serials. */
   request(wish: Wish): void {
+    if (this.closed) return;
     const last = this.wishes.at(-1);
     if (last && supersedes(wish, last)) this.wishes.pop();
     const frame = this.get("_frame");

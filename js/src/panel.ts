@@ -95,8 +95,17 @@ export class GatePanel implements Hands {
     setText(this.activity, activity);
   }
 
+  /** Nobody is there to move anything for: the dials stand where the picture is. */
+  stand(still: boolean): void {
+    if (still === this.element.inert) return;
+    this.element.inert = still;
+    if (still) this.sync();
+  }
+
   moved(dial: Dial): void {
-    this.send([dial.gate.site], dial.gesture);
+    // A thumb that is held follows its pointer also where it is inert.
+    if (this.element.inert) this.sync();
+    else this.send([dial.gate.site], dial.gesture);
   }
 
   lookedAt(dial: Dial): void {
@@ -146,7 +155,8 @@ export class GatePanel implements Hands {
     for (const dial of this.dials) {
       const { site } = dial.gate;
       const pending = (this.asked.get(site) ?? 0) > this.link.answered;
-      if (!dial.held && !pending) dial.adopt(dials[site] ?? null, inherited[site] ?? {});
+      if (this.element.inert || (!dial.held && !pending))
+        dial.adopt(dials[site] ?? null, inherited[site] ?? {});
     }
   }
 

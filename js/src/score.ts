@@ -10,6 +10,7 @@ import { isolated } from "./isolation";
 import { Lanes } from "./lanes";
 import type { Link } from "./link";
 import { GatePanel } from "./panel";
+import { Reach } from "./reach";
 import { type Ground, Repainting } from "./repainting";
 import { RippleSection } from "./ripple_section";
 import { RunningText } from "./text";
@@ -41,7 +42,7 @@ export class Score {
   private readonly status = make("div", { class: "rnnwidget-status", role: "alert" });
   private frame: Frame | null = null;
   private complaint = "";
-  private alive = true;
+  private reach: Reach | null = null;
   private waitingFor: Waiting = "no";
   private readonly repainting: Repainting;
   private ground: Ground | null = null;
@@ -85,13 +86,11 @@ export class Score {
     for (const trait of ["lane", "told", "ripple"] as const)
       this.link.listen(trait, () => this.repaintRipple());
     for (const trait of ["units", "steps"] as const) this.link.listen(trait, () => this.refresh());
-    // Hosts mark what is around a view, and each of its widgets hears of it in turn.
-    this.link.listenToKernel(() =>
-      requestAnimationFrame(() => {
-        this.alive = this.root.closest(".jupyter-widgets-disconnected") === null;
-        this.tellStatus();
-      }),
-    );
+    const turned = () => {
+      this.tellStatus();
+      this.refresh();
+    };
+    this.reach = new Reach(this.root, this.link, turned, this.signal);
     watchBusy(this.link, (waiting) => this.tellWaiting(waiting), this.signal);
     this.repainting.start();
     this.take();
@@ -178,24 +177,28 @@ export class Score {
     if (isFilled(this.frame) && this.ground) this.ripple.paint(this.frame, this.ground);
   }
 
+  private get lost(): boolean {
+    return this.reach?.open === false;
+  }
+
   private complain(error: unknown): void {
     this.complaint = `the picture could not be drawn: ${error instanceof Error ? error.message : String(error)}`;
   }
 
   private tellStatus(): void {
     const { state, message } = this.link.get("_status");
-    const closed = state === "closed" || !this.alive;
-    this.root.dataset.state = this.alive ? state : "closed";
+    const closed = state === "closed" || this.lost;
+    this.link.closed = closed;
+    this.root.dataset.state = this.lost ? "closed" : state;
     setText(this.status, this.complaint || message || "");
-    this.panel.element.inert = closed;
     this.header.element.inert = closed;
-    for (const part of [this.text, this.lanes, this.ripple]) part.stand(closed);
+    for (const part of [this.text, this.lanes, this.ripple, this.panel]) part.stand(closed);
     this.tellActivity();
   }
 
   private tellWaiting(waiting: Waiting): void {
     this.waitingFor = waiting;
-    this.root.dataset.busy = String(waiting !== "no");
+    this.reach?.await(waiting !== "no");
     this.tellActivity();
   }
 
@@ -203,9 +206,11 @@ export class Score {
     const failed = this.complaint !== "" || this.root.dataset.state === "error";
     const closed = this.root.dataset.state === "closed";
     const before = this.root.dataset.before === "true";
-    const lost = this.alive ? "closed" : "the kernel is gone: a still picture";
+    this.root.dataset.busy = String(this.waitingFor !== "no" && !closed);
     const activity = closed
-      ? lost
+      ? this.lost
+        ? "the kernel is gone: a still picture"
+        : "closed"
       : before
         ? "before the edits"
         : ACTIVITY[this.waitingFor] || (failed ? "⚠ see the message below" : "");

@@ -31,6 +31,8 @@ const START: Traits = {
 export class FakeModel {
   private readonly values: Traits;
   private readonly listeners = new Map<string, Set<Listener>>();
+  /** What JupyterLab's has of the kernel: null where it was shut down. */
+  widget_manager: { kernel: object | null } = { kernel: {} };
   /** One entry a `save_changes`: the values it sends. */
   readonly saved: Partial<Traits>[] = [];
   private dirty: Partial<Traits> = {};

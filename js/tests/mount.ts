@@ -19,10 +19,11 @@ export interface Mounted {
 /** A view on the page, painted once and echoed, removed after the test. */
 export async function mount(
   traits: Partial<Traits> = {},
-  { width = 1000, model = new FakeModel({ _frame: lstmFrame(), ...traits }) } = {},
+  { width = 1000, model = new FakeModel({ _frame: lstmFrame(), ...traits }), className = "" } = {},
 ): Promise<Mounted> {
   const element = document.createElement("div");
   element.style.width = `${width}px`;
+  element.className = className;
   document.body.append(element);
   const controller = new AbortController();
   onTestFinished(() => {

@@ -417,6 +417,38 @@ describe("a kernel that is gone", () => {
     view.model.announce("comm_live_update");
     await expect.poll(() => view.find(".rnnwidget-panel").inert).toBe(false);
   });
+
+  it("is told from the start where a saved notebook is opened without one", async () => {
+    const view = await mount({ steps: [3, 9] }, { className: "jupyter-widgets-disconnected" });
+    expect(view.root.dataset.state).toBe("closed");
+    expect([view.find(".rnnwidget-panel").inert, view.find(".rnnwidget-header").inert]).toEqual([true, true]);
+    expect(view.find(".rnnwidget-activity").textContent).toBe("the kernel is gone: a still picture");
+    expect(view.root.querySelectorAll(".rnnwidget-trace-handle:not([hidden])").length).toBe(0);
+    const line = view.find(".rnnwidget-trace-gates .rnnwidget-field");
+    for (const y of [0.2, 0.4, 0.6, 0.8]) {
+      point(line, "pointerdown", 0.1, y);
+      point(line, "pointermove", 0.1, y - 0.2);
+      point(line, "pointerup", 0.1, y - 0.2);
+    }
+    await nextFrame();
+    expect(view.model.requests()).toEqual([]);
+  });
+
+  it("that is shut down in the midst of a drag leaves picture, dials and edits of one run", async () => {
+    const view = await mount();
+    const forget = slider(view, "forget gate shift");
+    point(forget, "pointerdown", 0.5);
+    drag(forget, 1);
+    await nextFrame();
+    await expect.poll(() => view.root.dataset.busy).toBe("true");
+    view.model.widget_manager.kernel = null;
+    await expect.poll(() => view.root.dataset.state).toBe("closed");
+    expect([view.find(".rnnwidget-panel").inert, view.root.dataset.busy]).toEqual([true, "false"]);
+    expect(dial(view, "forget gate shift").dataset.touched).toBe("false");
+    drag(forget, 3);
+    expect([forget.value, dial(view, "forget gate shift").dataset.touched]).toEqual(["0", "false"]);
+    expect(view.find(".rnnwidget-activity").textContent).toBe("the kernel is gone: a still picture");
+  });
 });
 
 describe("busy", () => {
