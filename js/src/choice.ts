@@ -27,6 +27,7 @@ export class Choice {
   }
 
   show(options: Option[], value: string): void {
+    const focused = this.buttonOf(document.activeElement)?.value;
     if (JSON.stringify(options) !== JSON.stringify(this.options)) this.build(options);
     this.value = value;
     const chosen = options.some((option) => option.value === value && !option.disabled);
@@ -35,10 +36,14 @@ export class Choice {
       setAttribute(button, "aria-checked", String(button.value === value));
       setAttribute(button, "tabindex", button.value === stop ? "0" : "-1");
     }
+    if (focused === undefined || this.buttonOf(document.activeElement)) return;
+    const same = options.some((option) => option.value === focused && !option.disabled);
+    this.buttons()
+      .find((button) => button.value === (same ? focused : stop))
+      ?.focus();
   }
 
   private build(options: Option[]): void {
-    const focused = this.buttonOf(document.activeElement)?.value;
     this.options = options;
     this.element.replaceChildren(
       ...options.map(({ value, text, name, disabled }) => {
@@ -51,10 +56,6 @@ export class Choice {
         return button;
       }),
     );
-    if (focused !== undefined)
-      this.buttons()
-        .find((button) => button.value === focused)
-        ?.focus();
   }
 
   private buttons(): HTMLButtonElement[] {

@@ -1,3 +1,4 @@
+import { onPress, turnOff } from "./button";
 import { Choice } from "./choice";
 import { make, setAttribute, setCutBefore, setText, uniqueId } from "./dom";
 import { formatShort, formatSigned } from "./format";
@@ -76,7 +77,7 @@ export class Dial {
     this.box.addEventListener("keydown", ({ key }) => {
       if (key === "Enter") settle();
     });
-    this.reset.addEventListener("click", () => {
+    onPress(this.reset, () => {
       this.begin();
       this.move(null);
     });
@@ -236,7 +237,7 @@ export class Dial {
     this.slider.style.setProperty("--rw-to", share(at));
     setAttribute(this.element, "data-touched", String(this.value !== null));
     setAttribute(this.element, "data-kind", this.kind);
-    this.reset.disabled = this.setting === null;
+    turnOff(this.reset, this.setting === null);
     this.showKinds();
   }
 

@@ -1,3 +1,4 @@
+import { turnOff } from "./button";
 import { Choice } from "./choice";
 import { make, setText } from "./dom";
 import type { FilledFrame, Frame } from "./frame";
@@ -52,8 +53,8 @@ export class Header {
     setText(this.count, `/ ${sequences}`);
     setText(this.sequenceLabel, sequence_label.startsWith("sequence ") ? "" : sequence_label);
     this.sequences.title = `sequence index ${sequence} in Python`;
-    this.previous.disabled = sequence <= 0;
-    this.next.disabled = sequence >= sequences - 1;
+    turnOff(this.previous, sequence <= 0);
+    turnOff(this.next, sequence >= sequences - 1);
     setText(this.residual, `one-step residual ${residual.text} ${residual.ok ? "✓" : "⚠"}`);
     this.residual.classList.toggle("rnnwidget-warning", !residual.ok);
     this.residual.title = residual.ok

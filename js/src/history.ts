@@ -1,4 +1,5 @@
 import { isText } from "./before";
+import { turnOff } from "./button";
 import { make } from "./dom";
 import type { Link } from "./link";
 
@@ -48,10 +49,9 @@ export class HistoryButtons {
     if (wanted !== position) this.link.request({ position: wanted });
   }
 
-  /** A button that turned off would drop the keyboard's focus, so it only says that it does nothing. */
   private show(): void {
     const { position, length } = this.link.get("_history");
-    this.undo.setAttribute("aria-disabled", String(position === 0));
-    this.redo.setAttribute("aria-disabled", String(position >= length - 1));
+    turnOff(this.undo, position === 0);
+    turnOff(this.redo, position >= length - 1);
   }
 }

@@ -1,3 +1,4 @@
+import { onPress, turnOff } from "./button";
 import { CodeButton } from "./code";
 import { Dial, type Hands, meanOf } from "./dial";
 import { make, setText } from "./dom";
@@ -47,7 +48,7 @@ export class GatePanel implements Hands {
     const head = make("div", { class: "rnnwidget-panel-head" }, title, this.chips.element, tools);
     this.element = make("section", { class: "rnnwidget-panel", "aria-label": "gate panel" });
     this.element.append(head, this.rows, this.edits);
-    this.clear.addEventListener("click", () => this.resetAll());
+    onPress(this.clear, () => this.resetAll());
     for (const trait of ["dials", "inherited"] as const) link.listen(trait, () => this.sync());
     link.listen("_tracks", () => {
       this.drawTracks();
@@ -83,7 +84,7 @@ export class GatePanel implements Hands {
     if (lines !== this.lines) this.list(frame.edits);
     this.lines = lines;
     this.edits.dataset.edited = String(frame.edits.length > 0);
-    this.clear.disabled = frame.edits.length === 0;
+    turnOff(this.clear, frame.edits.length === 0);
     this.sync();
     this.drawTracks();
     if (frame.version !== this.version) this.begin();

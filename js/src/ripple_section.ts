@@ -1,3 +1,4 @@
+import { onPress, turnOff } from "./button";
 import type { Cursor } from "./cursor";
 import { make, setText, uniqueId } from "./dom";
 import type { FilledFrame } from "./frame";
@@ -26,7 +27,7 @@ export class RippleSection {
     this.view.element.id = id;
     this.button.append(this.sign, "ripple");
     this.button.setAttribute("aria-controls", id);
-    this.button.addEventListener("click", () => link.set({ ripple: link.get("ripple") ? "" : "hidden" }));
+    onPress(this.button, () => link.set({ ripple: link.get("ripple") ? "" : "hidden" }));
     const line = make("div", { class: "rnnwidget-ripple-line" }, this.button, this.hint);
     this.element = make("section", { class: "rnnwidget-ripple", "aria-label": "ripple" });
     this.element.append(line);
@@ -34,7 +35,7 @@ export class RippleSection {
 
   /** Nobody is there to make one, or another. */
   stand(still: boolean): void {
-    this.button.disabled = still;
+    turnOff(this.button, still);
   }
 
   /** False while there is no room to paint in. */

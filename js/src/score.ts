@@ -193,6 +193,8 @@ export class Score {
     setText(this.status, this.complaint || message || "");
     this.header.element.inert = closed;
     for (const part of [this.text, this.lanes, this.ripple, this.panel]) part.stand(closed);
+    const focused = document.activeElement;
+    if (this.root.contains(focused) && focused?.closest("[inert]")) this.root.focus({ preventScroll: true });
     this.tellActivity();
   }
 

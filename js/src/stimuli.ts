@@ -1,3 +1,4 @@
+import { onPress, putAway } from "./button";
 import { prepare } from "./canvas";
 import { channelScales } from "./channel_scales";
 import type { Cursor } from "./cursor";
@@ -46,7 +47,7 @@ export class StimulusLane implements Lane {
     this.margin = parts.margin;
     this.foot.append(this.told, this.reset);
     this.field.append(this.canvas, this.zones);
-    this.reset.addEventListener("click", () => link.request({ inputs: { kind: "reset" } }));
+    onPress(this.reset, () => link.request({ inputs: { kind: "reset" } }));
     cursor.listen(() => this.write());
     // A change that was refused: the numbers go back to what is in force.
     link.listen("_status", () => this.showPulses());
@@ -156,6 +157,6 @@ export class StimulusLane implements Lane {
     const parts = [...writing.told, ...(writing.told.length <= most ? [writing.pulses || how] : [])];
     setText(this.told, parts.join(" · "));
     this.told.title = parts.join(" · ");
-    this.reset.hidden = writing.told.length === 0;
+    putAway(this.reset, writing.told.length === 0);
   }
 }

@@ -1,3 +1,4 @@
+import { onPress, putAway } from "./button";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
@@ -56,7 +57,7 @@ export class RunningText {
     });
     this.line.addEventListener("click", follow);
     this.line.addEventListener("keydown", (event) => this.onKey(event));
-    this.reset.addEventListener("click", () => ask({ kind: "reset" }));
+    onPress(this.reset, () => ask({ kind: "reset" }));
     this.element.append(this.line, this.foot);
     cursor.listen(() => this.mark(true));
   }
@@ -84,7 +85,7 @@ export class RunningText {
   stand(still: boolean): void {
     if (this.still === still) return;
     this.still = still;
-    this.reset.disabled = still;
+    this.foot.inert = still;
     if (still) this.closeEditor(true);
     if (this.frame) this.describe(this.frame);
   }
@@ -99,7 +100,7 @@ export class RunningText {
     this.line.setAttribute("aria-label", `text that was read; left and right move the cursor${how}`);
     this.line.title = this.editable ? "" : (writing?.words ?? "");
     this.line.dataset.editable = String(this.editable);
-    this.reset.hidden = (writing?.told.length ?? 0) === 0;
+    putAway(this.reset, (writing?.told.length ?? 0) === 0);
     this.tell();
   }
 

@@ -197,11 +197,11 @@ describe("another kind", () => {
     expect(slider(view, "forget gate shift").value).toBe("4.2");
     choose(view, "forget gate shift", "scale");
     const reset = view.find<HTMLButtonElement>('[aria-label="reset forget gate"]');
-    expect(reset.disabled).toBe(false);
+    expect(reset.ariaDisabled).toBe("false");
     reset.click();
     await nextFrame();
     expect(view.model.requests().at(-1)).toMatchObject({ dials: {} });
-    expect(reset.disabled).toBe(true);
+    expect(reset.ariaDisabled).toBe("true");
   });
 });
 
@@ -243,11 +243,11 @@ describe("resetting", () => {
     const edited = lstmFrame({ edited: true });
     const view = await mount({ _frame: edited, dials: { forget_gate: { kind: "shift", value: 1.5 } } });
     const reset = view.find<HTMLButtonElement>('[aria-label="reset forget gate"]');
-    expect(reset.disabled).toBe(false);
+    expect(reset.ariaDisabled).toBe("false");
     reset.click();
     await nextFrame();
     expect(view.model.requests().at(-1)).toMatchObject({ serial: 1, dials: {} });
-    expect(reset.disabled).toBe(true);
+    expect(reset.ariaDisabled).toBe("true");
     view.find<HTMLButtonElement>(".rnnwidget-clear").click();
     await nextFrame();
     expect(view.model.requests().at(-1)).toMatchObject({ serial: 2, clear: true, before: [{ serial: 1 }] });
@@ -255,7 +255,7 @@ describe("resetting", () => {
 
   it("is off while nothing is edited", async () => {
     const view = await mount();
-    expect(view.find<HTMLButtonElement>(".rnnwidget-clear").disabled).toBe(true);
+    expect(view.find<HTMLButtonElement>(".rnnwidget-clear").ariaDisabled).toBe("true");
     expect(view.find(".rnnwidget-edits").textContent).toBe("no edits: the model runs as it is");
   });
 });

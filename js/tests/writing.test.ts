@@ -73,7 +73,7 @@ describe("the words", () => {
     await expect.poll(() => line.dataset.editable).toBe("false");
     find('.rnnwidget-text [data-step="3"]').click();
     expect(root.querySelector(".rnnwidget-word-editor")).toBe(null);
-    expect(find<HTMLButtonElement>(".rnnwidget-ripple-line button").disabled).toBe(true);
+    expect(find<HTMLButtonElement>(".rnnwidget-ripple-line button").ariaDisabled).toBe("true");
   });
 
   it("are removed by Delete and inserted by +, from the keyboard alone", async () => {
