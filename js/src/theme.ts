@@ -14,16 +14,13 @@ export interface Theme {
 const ROLES = ["ink", "muted", "faint", "background", "accent"] as const;
 
 export function readTheme(root: HTMLElement): Theme {
-  // All at once, so that styles are computed once. Forced colours give text and grounds different ones.
+  // All at once, so that styles are computed once.
   const probes = ROLES.map((role) =>
-    make("span", { style: `color: var(--rw-${role}); background-color: var(--rw-${role})` }),
+    make("span", { style: `color: var(--rw-${role}); forced-color-adjust: none` }),
   );
   const holder = make("span", { hidden: "" }, ...probes);
   root.append(holder);
-  const [ink, muted, faint, background, accent] = probes.map((probe, place) => {
-    const { color, backgroundColor } = getComputedStyle(probe);
-    return ROLES[place] === "background" ? backgroundColor : color;
-  });
+  const [ink, muted, faint, background, accent] = probes.map((probe) => getComputedStyle(probe).color);
   holder.remove();
   const dark = isDark(background!);
   return { ink: ink!, muted: muted!, faint: faint!, background: background!, accent: accent!, dark };
