@@ -2,6 +2,7 @@ import { readTheme, type Theme, watchTheme } from "./theme";
 
 const WIDE = 800;
 const NARROW = 660;
+const SLIM = 480;
 const FRAMES = 60;
 
 /** What a picture is painted on: an object of its own for every size and theme, so that both are looked up once. */
@@ -71,6 +72,7 @@ export class Repainting {
     if (width === 0) return null;
     const name = width >= WIDE ? "wide" : width >= NARROW ? "narrow" : "slim";
     if (this.root.dataset.width !== name) this.root.dataset.width = name;
+    this.root.classList.toggle("rnnwidget-tiny", width < SLIM);
     return { width, theme: readTheme(this.root) };
   }
 }
