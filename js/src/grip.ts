@@ -93,7 +93,9 @@ export class TraceGrip {
       // Side by side, so that lines on each other have handles that are not.
       const at = steps[0] + Math.floor(((steps[1] - steps[0]) * (place + 1)) / (lines.length + 1));
       const y = heightOf(Number.isFinite(values[at]) ? values[at]! : mean);
-      return [{ gate, unit: frame.trace.unit, steps: brush, mean, x: scale.centre(at), y }];
+      return [
+        { gate, layer: frame.layer, unit: frame.trace.unit, steps: brush, mean, x: scale.centre(at), y },
+      ];
     });
   }
 
@@ -139,13 +141,13 @@ export class TraceGrip {
     this.clamp(hold.stand, lane.valueAt(y), hold.gesture);
   }
 
-  private clamp({ gate, unit, steps }: Stand, wanted: number, gesture: string): void {
+  private clamp({ gate, layer, unit, steps }: Stand, wanted: number, gesture: string): void {
     const [low, high] = gate.clamp;
     const value = Math.round(Math.min(high, Math.max(low, wanted)) * 100) / 100;
     this.select(unit);
     this.draw(gate, steps, value);
     this.link.request({
-      layer: this.link.get("layer"),
+      layer,
       units: [unit],
       steps,
       dials: { [gate.site]: { kind: "clamp", value } },

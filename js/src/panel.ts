@@ -5,7 +5,7 @@ import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
 import { HistoryButtons } from "./history";
 import type { Dials, Link, Track } from "./link";
-import { ScopeChips } from "./scope";
+import { ScopeChips, type Where } from "./scope";
 import { spanOf } from "./track";
 
 /** Milliseconds without a newer picture. */
@@ -32,6 +32,8 @@ export class GatePanel implements Hands {
   /** The dial whose answers are to be asked for, as soon as nothing else is under way. */
   private watched: { dial: Dial; idle: boolean } | null = null;
   private looks = 0;
+  /** Where the drag in progress acts, whatever is selected meanwhile. */
+  private drag: { gesture: string; scope: Where } | null = null;
   /** Python may still be asking along the dial named last: it gives that up for a newer picture, or an error. */
   private underway = false;
   private version = -1;
@@ -106,7 +108,7 @@ export class GatePanel implements Hands {
   moved(dial: Dial): void {
     // A thumb that is held follows its pointer also where it is inert.
     if (this.element.inert) this.sync();
-    else this.send([dial.gate.site], dial.gesture);
+    else this.send(dial);
   }
 
   lookedAt(dial: Dial): void {
@@ -161,13 +163,27 @@ export class GatePanel implements Hands {
     }
   }
 
-  private send(sites: string[], gesture: string): void {
-    for (const site of sites) this.fresh?.add(site);
+  private send(dial: Dial): void {
+    const { gesture, gate, setting, held } = dial;
+    const now = this.chips.scope;
+    const scope = held && this.drag?.gesture === gesture ? this.drag.scope : now;
+    this.drag = held ? { gesture, scope } : null;
+    this.fresh?.add(gate.site);
+    if (JSON.stringify(scope) === JSON.stringify(now))
+      this.link.request({ ...scope, dials: this.settings(), gesture });
+    // The other dials stand where the new scope has them.
+    else {
+      const own: Dials = setting ? { [gate.site]: setting } : {};
+      this.link.request({ ...scope, dials: own, only: [gate.site], gesture });
+    }
+    this.remember([gate.site]);
+  }
+
+  private settings(): Dials {
     const settings: Dials = {};
     for (const { gate, setting } of this.dials)
       if (setting && (!this.fresh || this.fresh.has(gate.site))) settings[gate.site] = setting;
-    this.link.request({ ...this.chips.scope, dials: settings, gesture });
-    this.remember(sites);
+    return settings;
   }
 
   private resetAll(): void {

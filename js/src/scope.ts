@@ -3,6 +3,9 @@ import { make } from "./dom";
 import type { FilledFrame } from "./frame";
 import type { Link, Moves, Scope } from "./link";
 
+/** Where a dial acts; null is everything. */
+export type Where = Pick<Moves, "layer" | "units" | "steps">;
+
 /** Chips that say where the sliders act: on what is selected where something is. */
 export class ScopeChips {
   readonly element = make("span", { class: "rnnwidget-scope" });
@@ -18,8 +21,7 @@ export class ScopeChips {
     this.element.append(group("units", this.units), group("steps", this.steps), group("layer", this.layers));
   }
 
-  /** Null is everything. */
-  get scope(): Pick<Moves, "layer" | "units" | "steps"> {
+  get scope(): Where {
     const { units, layers, steps } = this.link.get("scope");
     const selected = this.link.get("units");
     return {

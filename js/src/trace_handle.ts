@@ -5,6 +5,7 @@ import type { Gate } from "./frame";
 /** What a handle stands at: the mean of a gate's line over the brushed steps. */
 export interface Stand {
   gate: Gate;
+  layer: string;
   unit: number;
   steps: [number, number];
   mean: number;

@@ -78,6 +78,30 @@ describe("a slider", () => {
     expect(view.model.requests().at(-1)).toMatchObject({ layer: "lstm.l0", units: null });
   });
 
+  it("acts where it began while a pointer holds it, whatever is selected meanwhile", async () => {
+    const view = await mount({ units: [3], dials: { input_gate: { kind: "shift", value: 2 } } });
+    const forget = slider(view, "forget gate shift");
+    point(forget, "pointerdown", 0.5);
+    drag(forget, 1);
+    await nextFrame();
+    view.model.receive({ units: [5], steps: [10, 20] });
+    view.model.receive({ dials: { output_gate: { kind: "shift", value: 3 } } });
+    drag(forget, 2);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({
+      units: [3],
+      steps: null,
+      dials: { forget_gate: { kind: "shift", value: 2 } },
+      only: ["forget_gate"],
+    });
+    expect((view.model.requests().at(-1) as { dials: object }).dials).not.toHaveProperty("output_gate");
+    point(forget, "pointerup", 0.5);
+    point(forget, "pointerdown", 0.5);
+    drag(forget, 3);
+    await nextFrame();
+    expect(view.model.requests().at(-1)).toMatchObject({ units: [5], steps: [10, 20] });
+  });
+
   it("counts on from what Python has answered", async () => {
     const view = await mount({ _frame: lstmFrame({}, { answers: 41 }) });
     drag(slider(view, "forget gate shift"), 1);
