@@ -1,5 +1,8 @@
 import { make } from "./dom";
 
+/** In letters: what is longer scrolls inside. */
+const WIDEST = 40;
+
 export interface WordEdit {
   apply(text: string): void;
   remove(): void;
@@ -25,7 +28,7 @@ export function wordEditor(word: string, step: number, actions: WordEdit): WordE
     "aria-label": `word at step ${step}: Enter applies, Escape cancels`,
   });
   const widen = () => {
-    input.style.width = `${Math.max(3, [...input.value].length + 1)}ch`;
+    input.style.width = `${Math.min(WIDEST, Math.max(3, [...input.value].length + 1))}ch`;
   };
   const remove = button("✕", "remove the word", edit.remove);
   const insert = button("+", "insert a word after it", edit.insert);

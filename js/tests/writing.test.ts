@@ -120,6 +120,24 @@ describe("the words", () => {
     expect(wishes(model)).toEqual([]);
   });
 
+  it.each([384, 1000])(
+    "leave the buttons in reach while a very long one is typed, in %i pixels",
+    async (width) => {
+      const { find, root } = await mount(
+        { _frame: lstmFrame({}, { writing: writing() as never }) },
+        { width },
+      );
+      find('.rnnwidget-text [data-step="3"]').click();
+      const input = find<HTMLInputElement>(".rnnwidget-word-editor input");
+      input.value = "w".repeat(300);
+      input.dispatchEvent(new Event("input"));
+      const line = find(".rnnwidget-text").getBoundingClientRect();
+      for (const part of root.querySelectorAll(".rnnwidget-word-editor > *"))
+        expect(part.getBoundingClientRect().right).toBeLessThanOrEqual(line.right);
+      expect(input.clientWidth).toBeGreaterThan(100);
+    },
+  );
+
   it("say why they cannot be retyped", async () => {
     const { find, root } = await text({ words: "give the inspector encode=" });
     find('.rnnwidget-text [data-step="3"]').click();
