@@ -53,7 +53,7 @@ export class AnswerView {
 
   constructor() {
     const title = make("div", { class: "rnnwidget-title" }, "answer");
-    this.element = make("section", { class: "rnnwidget-answer", "aria-label": "the model’s answer" });
+    this.element = make("section", { class: "rnnwidget-answer" });
     this.element.append(title, this.headline, this.caption, this.bars, this.more);
   }
 

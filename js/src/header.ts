@@ -27,7 +27,7 @@ export class Header {
     this.layerGroup = make("span", { class: "rnnwidget-group" }, "layer", this.layers.element);
     this.sequences = make("span", { class: "rnnwidget-group rnnwidget-sequences" });
     this.sequences.append("sequence", this.previous, this.index, this.count, this.next, this.sequenceLabel);
-    this.element = make("header", { class: "rnnwidget-header" });
+    this.element = make("div", { class: "rnnwidget-header" });
     this.element.append(this.title, this.layerGroup, this.sequences, this.residual, this.activity);
     this.previous.addEventListener("click", () => this.go(-1));
     this.next.addEventListener("click", () => this.go(1));

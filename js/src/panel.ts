@@ -48,7 +48,7 @@ export class GatePanel implements Hands {
     tools.append(this.history.element, this.clear, new CodeButton(link).element, this.activity);
     const title = make("span", { class: "rnnwidget-title" }, "probe");
     const head = make("div", { class: "rnnwidget-panel-head" }, title, this.chips.element, tools);
-    this.element = make("section", { class: "rnnwidget-panel", "aria-label": "gate panel" });
+    this.element = make("section", { class: "rnnwidget-panel" });
     this.element.append(head, this.rows, this.edits);
     onPress(this.clear, () => this.resetAll());
     for (const trait of ["dials", "inherited"] as const) link.listen(trait, () => this.sync());

@@ -29,7 +29,7 @@ export class RippleSection {
     this.button.setAttribute("aria-controls", id);
     onPress(this.button, () => link.set({ ripple: link.get("ripple") ? "" : "hidden" }));
     const line = make("div", { class: "rnnwidget-ripple-line" }, this.button, this.hint);
-    this.element = make("section", { class: "rnnwidget-ripple", "aria-label": "ripple" });
+    this.element = make("section", { class: "rnnwidget-ripple" });
     this.element.append(line);
   }
 

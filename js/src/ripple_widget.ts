@@ -5,10 +5,10 @@ import { Cursor } from "./cursor";
 import { decodeAnswer } from "./decoding";
 import { make, setText } from "./dom";
 import type { Answer, WireAnswer } from "./frame";
-import { isolated } from "./isolation";
 import { type Ground, Repainting } from "./repainting";
 import { RippleView } from "./ripple";
 import { decodeRipple, type Ripple, type WireRipple } from "./ripple_frame";
+import { viewName } from "./view_name";
 
 export interface RippleFrame {
   version: number;
@@ -57,7 +57,7 @@ export class RippleWidget {
       told: (told) => this.say("told", told),
     });
     const left = make("div", {}, this.title, this.edits);
-    const head = make("header", { class: "rnnwidget-ripple-title" }, left, this.headline);
+    const head = make("div", { class: "rnnwidget-ripple-title" }, left, this.headline);
     this.root.append(head, this.view.element, this.hint);
     this.repainting = new Repainting(this.root, (ground) => this.paint(ground), signal);
   }
@@ -98,7 +98,7 @@ export class RippleWidget {
   }
 
   private describe(frame: RippleFrame): void {
-    this.root.setAttribute("aria-label", `ripple of ${isolated(frame.title)}`);
+    this.root.setAttribute("aria-label", `ripple of ${viewName(this.root, frame.title)}`);
     setText(this.title, frame.title);
     this.edits.replaceChildren(...frame.edits.map((line) => make("li", {}, line)));
     this.edits.dataset.edited = String(frame.edits.length > 0);

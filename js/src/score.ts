@@ -3,10 +3,9 @@ import { beforeOf, HeldSpace } from "./before";
 import { type Waiting, watchBusy } from "./busy";
 import { Cursor } from "./cursor";
 import { decode } from "./decoding";
-import { make, setText } from "./dom";
+import { make, setAttribute, setText } from "./dom";
 import { type FilledFrame, type Frame, isFilled, rowOfUnit } from "./frame";
 import { Header } from "./header";
-import { isolated } from "./isolation";
 import { Lanes } from "./lanes";
 import type { Link } from "./link";
 import { GatePanel } from "./panel";
@@ -14,6 +13,7 @@ import { Reach } from "./reach";
 import { type Ground, Repainting } from "./repainting";
 import { RippleSection } from "./ripple_section";
 import { RunningText } from "./text";
+import { viewName } from "./view_name";
 import { WaitingView } from "./waiting";
 
 const ACTIVITY: Record<Waiting, string> = {
@@ -115,13 +115,27 @@ export class Score {
   }
 
   private describe(frame: Frame): void {
-    this.root.setAttribute("aria-label", `score of ${isolated(frame.title)}`);
+    this.name(frame.title);
     this.header.show(frame);
     this.waiting.show(frame);
     this.filled.hidden = !isFilled(frame);
     if (!isFilled(frame)) return;
     this.panel.show(frame);
     this.showAnswer(frame);
+  }
+
+  /** The regions of a page are told apart by their names. */
+  private name(title: string): void {
+    const name = viewName(this.root, title);
+    const regions = {
+      score: this.root,
+      "gate panel": this.panel.element,
+      answer: this.answer.element,
+      ripple: this.ripple.element,
+      "waiting for a run": this.waiting.element,
+    };
+    for (const [what, element] of Object.entries(regions))
+      setAttribute(element, "aria-label", `${what} of ${name}`);
   }
 
   /** The frame as it is, or the run before the edits while somebody holds the space bar. */

@@ -4,7 +4,7 @@ import type { Frame } from "./frame";
 
 /** Before the first picture: what was found in the model, and what to do next. */
 export class WaitingView {
-  readonly element = make("section", { class: "rnnwidget-waiting", "aria-label": "waiting for a run" });
+  readonly element = make("section", { class: "rnnwidget-waiting" });
 
   show(frame: Frame): void {
     this.element.hidden = frame.state !== "waiting";

@@ -60,6 +60,27 @@ describe.each(["light", "dark"] as const)("axe finds nothing in the %s theme", (
   });
 });
 
+describe("the regions of a page", () => {
+  const labels = () =>
+    [...document.querySelectorAll(".rnnwidget, .rnnwidget section")].map((part) => part.ariaLabel);
+
+  it("have names of their own, with several views of one model and of others, and no banner among them", async () => {
+    const first = await mount();
+    const { title } = lstmFrame() as { title: string };
+    await mount({ _frame: lstmFrame({}, { title: "Reader" }) });
+    const second = await mount({}, { model: first.model });
+    expect(first.find(".rnnwidget-panel").ariaLabel).toBe(`gate panel of ${title}`);
+    expect(second.find(".rnnwidget-panel").ariaLabel).toBe(`gate panel of ${title}, view 2`);
+    first.controller.abort();
+    await mount();
+    await mount({ _frame: WAITING });
+    expect(labels().every(Boolean)).toBe(true);
+    expect(new Set(labels()).size).toBe(labels().length);
+    const { violations } = await axe.run(document.body, { runOnly: ["cat.semantics"] });
+    expect(violations.filter(({ id }) => /banner|landmark-unique/.test(id)).map(({ id }) => id)).toEqual([]);
+  });
+});
+
 describe("names", () => {
   it("every control has one", async () => {
     const { root } = await mount();
