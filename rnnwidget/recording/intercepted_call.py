@@ -110,9 +110,7 @@ class InterceptedCall:
         return False
 
     def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A kernel is called: make the call, as the module's clients want it."""
-        if not self.is_innermost():
-            return func(*args, **kwargs)
+        """The innermost call's kernel is called: make the call, as the module's clients want it."""
         if args and args[0].device.type == "meta":
             self.parties.refuse(NotImplementedError(NO_VALUES.format("on device meta")))
             return func(*args, **kwargs)

@@ -127,7 +127,7 @@ class _Mode(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in KERNELS:
+        if func in KERNELS and self._call.is_innermost():
             return self._call.see(func, args, kwargs or {})
         return func(*args, **kwargs) if kwargs else func(*args)
 
