@@ -15,11 +15,12 @@ from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList, Paths
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import autocast_of
+from rnnwidget.recording.model_state import ModelState
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.prefixes import leaves
 from rnnwidget.recording.recording import Recording
-from rnnwidget.recording.twin import ModelState, Twin
+from rnnwidget.recording.twin import Twin
 from rnnwidget.recording.unseen import none_seen
 
 Run = tuple[object, Recording]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from rnnwidget.recording.copies import copy_of, modules_of, same_settings
 from rnnwidget.recording.giving_up import check_wanted
 from rnnwidget.recording.handed_in import HandedIn
 from rnnwidget.recording.interception import attached
-from rnnwidget.recording.model_hook import ModelHook
+from rnnwidget.recording.model_state import ModelState, looked_at, tensors_of, versions_of
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
@@ -48,20 +48,6 @@ def call_model(model: nn.Module, x: object) -> object:
     return model(x)
 
 
-class ModelState(NamedTuple):
-    """Where a model's parameters lie, how often each of its tensors has been written to, and what is in training mode.
-
-    ``hooks`` are those of a person's own by their numbers; ``others`` tells the contents of what recordings do not
-    compare.
-    """
-
-    addresses: tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]
-    versions: tuple[int | None, ...]
-    training: tuple[bool, ...]
-    hooks: tuple[int, ...] = ()
-    others: tuple[str, ...] = ()
-
-
 class Twin:
     """Runs a model's computation without touching the model.
 
@@ -88,23 +74,23 @@ class Twin:
         modules are left to recordings, which compare them.
         """
         self._make_once()
-        others = [tensor for tensor in _tensors_of(self._original) if id(tensor) not in self._recurrent]
-        return _looked_at(self._original)._replace(others=contents(others) if others else ())
+        others = [tensor for tensor in tensors_of(self._original) if id(tensor) not in self._recurrent]
+        return looked_at(self._original)._replace(others=contents(others) if others else ())
 
     @property
     def counted(self) -> ModelState:
         """The part of :attr:`state` that PyTorch keeps count of: quick, and the same on any number of threads."""
         self._make_once()
-        return _looked_at(self._original)
+        return looked_at(self._original)
 
     def is_at(self, state: ModelState) -> bool:
         """Whether PyTorch has counted no step of parameters and buffers since a :attr:`state`."""
-        return _versions(_tensors_of(self._original)) == state.versions
+        return versions_of(tensors_of(self._original)) == state.versions
 
     @property
     def recurrent_contents(self) -> object:
         """Differs once values of recurrent modules have moved, however that was done."""
-        return contents([tensor for tensor in _tensors_of(self._original) if id(tensor) in self._recurrent])
+        return contents([tensor for tensor in tensors_of(self._original) if id(tensor) in self._recurrent])
 
     def _make_once(self) -> None:
         if not self._made:
@@ -113,8 +99,8 @@ class Twin:
 
     def _make(self) -> None:
         check_shapes(self._original)
-        looked_at = _looked_at(self._original)
-        self._copied = looked_at.addresses, looked_at.hooks
+        found = looked_at(self._original)
+        self._copied = found.addresses, found.hooks
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
@@ -218,7 +204,7 @@ class Twin:
         self._make_once()
         if self.model is self._original:
             return
-        state = state or _looked_at(self._original)
+        state = state or looked_at(self._original)
         if (state.addresses, state.hooks) != self._copied or not same_settings(self._original, self.model):
             self._make()
         parts = modules_of(self.model)
@@ -267,42 +253,3 @@ def _differentiate(loss: Tensor, recording: Recording, model: nn.Module) -> None
         raise RuntimeError(none_seen(model))
     if all(tap.empty for tap in recording.taps):
         raise RuntimeError("the loss does not depend on the output of any recurrent module, so no gradient flows there")
-
-
-def _looked_at(model: nn.Module) -> ModelState:
-    """Addresses tell a parameter that was replaced or moved from one that was stepped in place."""
-    parts = modules_of(model)
-    addresses = [
-        (parameter.data_ptr(), parameter.dtype, parameter.shape)
-        for part in parts
-        for parameter in part._parameters.values()
-        if parameter is not None
-    ]
-    hooks = [
-        number
-        for part in parts
-        for of_part in (part._forward_pre_hooks, part._forward_hooks)
-        if of_part
-        for number, hook in of_part.items()
-        if not isinstance(hook, ModelHook)
-    ]
-    training = tuple([part.training for part in parts])
-    return ModelState(tuple(addresses), _versions(_tensors_of_parts(parts)), training, tuple(hooks))
-
-
-def _versions(tensors: Iterable[Tensor]) -> tuple[int | None, ...]:
-    return tuple([None if tensor.is_inference() else tensor._version for tensor in tensors])
-
-
-def _tensors_of(model: nn.Module) -> list[Tensor]:
-    return _tensors_of_parts(modules_of(model))
-
-
-def _tensors_of_parts(parts: Iterable[nn.Module]) -> list[Tensor]:
-    return [
-        tensor
-        for part in parts
-        for of_part in (part._parameters, part._buffers)
-        for tensor in of_part.values()
-        if tensor is not None
-    ]

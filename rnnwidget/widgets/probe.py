@@ -16,9 +16,10 @@ from rnnwidget.editing.edited import EditList
 from rnnwidget.editing.intervention import BeforeAndAfter
 from rnnwidget.recording.gradient_flow import GradientFlow
 from rnnwidget.recording.model_capture import CapturedCall
+from rnnwidget.recording.model_state import ModelState
 from rnnwidget.recording.prefixes import TimeAxis, has_time, leaves
 from rnnwidget.recording.recording import Recording
-from rnnwidget.recording.twin import ModelState, Twin
+from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
