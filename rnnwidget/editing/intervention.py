@@ -20,6 +20,7 @@ from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.prefixes import leaves
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.results import tensors_in
 from rnnwidget.recording.twin import Twin
 from rnnwidget.recording.unseen import none_seen
 
@@ -105,7 +106,7 @@ class BeforeAndAfter:
         if (state, _modes()) != self._state:
             self._begin()
         editor, after = self._edited(edits, loss, state)
-        if edits and not after[1].layers:
+        if edits and not after[1].layers and any(tensor.numel() for tensor in tensors_in(after[0])):
             raise ValueError(none_seen(self._twin.model))
         if not self._earlier.hold_for(after[1]):
             self._begin()  # weights have moved in a way that PyTorch does not count

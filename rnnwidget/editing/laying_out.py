@@ -59,6 +59,7 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) ->
     window = _window(edit, done, steps)
     if edit.number is not None and window is not None:
         return _of_number(edit, edit.number, call.initial[0], width, steps, window)
+    check_batch([edit], call.layout.batch)
     if not _falls_on(edit, done, done + steps):
         return None
     scoped = _scoped(edit, call, done, width)
@@ -92,7 +93,6 @@ def _falls_on(edit: Edit, start: int, stop: int) -> bool:
 def _scoped(edit: Edit, call: RecurrentCall, done: int, width: int) -> SiteEdit | None:
     """The edit over all steps so far, those before the call too."""
     like, sizes = call.initial[0], (done + call.layout.steps, call.layout.batch, width)
-    check_batch([edit], call.layout.batch)
     wanted = (None if edit.steps is None else _expanded(edit.steps, sizes[0]), edit.batch, edit.units)
     value = in_three_dimensions(0.0 if isinstance(edit.value, RecordedValues) else edit.value, like)
     mask: Tensor | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import torch
@@ -17,12 +20,41 @@ _kept_out: list[Any] = []
 _OURS = ("recording", "editing", "gradients", "analysis", "widgets", "cells.large_memory")
 
 
+_RULES = "torch._dynamo.trace_rules"
+
+
+class _Awaiting(MetaPathFinder):
+    """Acts once, when Dynamo is loaded: to load it ourselves would take a second."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        if name != _RULES:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def then(module: Any) -> None:
+                run(module)
+                keep_dynamo_out()
+
+            spec.loader.exec_module = then  # type: ignore[method-assign]
+        return spec
+
+
+def keep_dynamo_out_from_now_on() -> None:
+    """Like :func:`keep_dynamo_out`, for hooks that stay: Dynamo may be loaded later."""
+    if _RULES not in sys.modules and not any(isinstance(finder, _Awaiting) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Awaiting())
+    keep_dynamo_out()
+
+
 def keep_dynamo_out() -> None:
     """Have Dynamo leave the hooks of an inspector, and what they call, out of what it compiles of the user's model.
 
     It would trace them otherwise, and fail in the user's own call. The layers that come with us may be compiled.
     """
-    rules = sys.modules.get("torch._dynamo.trace_rules")
+    rules = sys.modules.get(_RULES)
     if rules is None or rules in _kept_out or not hasattr(rules, "add"):
         return
     with _lock:

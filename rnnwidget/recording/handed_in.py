@@ -34,20 +34,9 @@ class HandedIn:
     def __call__(self, given: Any) -> Any:
         """A copy of ``given``, through which gradients reach it."""
         if self._forms is None or self._given is not given or self._forms != _forms(given, self._copied):
-            self._given, self._copied = given, _apart(given)
+            self._given, self._copied = given, owned(given, graph=True, expanded=False)
             self._forms = _forms(given, self._copied)
         return self._copied
-
-
-def _apart(value: Any) -> Any:
-    # What is expanded, as a sequence that stands for many, cannot be written into and would be large.
-    if isinstance(value, Tensor) and any([n > 1 and s == 0 for n, s in zip(value.shape, value.stride(), strict=True)]):
-        return value
-    if type(value) in (tuple, list):
-        return type(value)(map(_apart, value))
-    if type(value) is dict:
-        return {name: _apart(part) for name, part in value.items()}
-    return owned(value, graph=True)
 
 
 class _CannotTell(Exception):  # noqa: N818 - nothing went wrong

@@ -31,7 +31,7 @@ from rnnwidget.recording.randomness import drawn_as_from, noise_now, nothing_dra
 from rnnwidget.recording.readouts import COMPUTED, edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
 from rnnwidget.recording.results import with_tensors
-from rnnwidget.recording.unseen import steps_by_itself
+from rnnwidget.recording.unseen import warn_of_no_kernel
 
 NO_VALUES = "{} a call has no values of its own to record or edit: make it elsewhere"
 
@@ -174,7 +174,7 @@ class InterceptedCall:
             return None
         if self.module.registration is None:
             if self.handed is None and any([editor.concerns(module) for module, editor in self.parties.editors]):
-                self.parties.refuse(steps_by_itself(self.module))
+                warn_of_no_kernel(self.module, output)
             states = output[1] if isinstance(self.module.module, nn.RNNBase) and isinstance(output, tuple) else output
             with nothing_drawn():
                 self.parties.returned(_tensors(states))

@@ -82,8 +82,8 @@ class _StandIn:
 
 
 _STAND_IN = _StandIn()
-_lock = threading.Lock()
-_in_force = 0
+_lock = threading.RLock()  # a collection of garbage may leave a watch while another is entered
+_in_force: set[int] = set()
 
 
 class _AtTheName:
@@ -92,22 +92,20 @@ class _AtTheName:
     _call: SeesKernels | None = None
 
     def __init__(self, call: SeesKernels) -> None:
-        global _in_force  # noqa: PLW0603 - as many as there are, of all threads
-        self._calls = _of_thread.calls
-        self._call = call
-        self._calls.append(call)
+        self._calls, self._call = _of_thread.calls, call
         with _lock:
-            _in_force += 1
+            _in_force.add(id(self))
             _FILE["_VF"] = _STAND_IN
+        self._calls.append(call)
 
     def leave(self) -> None:
-        global _in_force  # noqa: PLW0603 - likewise
-        if self._call is None:
+        call, self._call = self._call, None
+        if call is None:
             return
-        self._calls.remove(self._call)
-        self._call = None
+        if call in self._calls:
+            self._calls.remove(call)
         with _lock:
-            _in_force -= 1
+            _in_force.discard(id(self))
             if not _in_force:
                 _FILE["_VF"] = _PYTORCHS
 

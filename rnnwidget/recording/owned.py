@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, MutableMapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import MutableMapping
+from dataclasses import fields, is_dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -15,10 +15,15 @@ from torch.nn.utils.rnn import PackedSequence
 
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
 _CLOSED = (*_PLAIN, type, ModuleType, FunctionType, nn.Module)
+MOST = 2000
+"""So many values are looked at inside an object of a person's own class: a batch may hold the whole data set."""
 
 
-def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case for each kind of container
+def owned(value: Any, *, graph: bool = False, expanded: bool = True) -> Any:
     """The same structure with tensors cloned; with ``graph`` gradients reach the tensors that were given.
+
+    A tensor that stands there twice does so in the copy. What is expanded, as a sequence that stands for many, is
+    cloned only where ``expanded`` says so: it cannot be written into, and its clone would be large.
 
     Examples
     --------
@@ -29,71 +34,97 @@ def owned(value: Any, *, graph: bool = False) -> Any:  # noqa: PLR0911 - a case 
     >>> kept
     {'x': tensor([0., 0.]), 'name': 'first'}
     """
-    if isinstance(value, Tensor):
-        if graph:
-            return value.clone()
+    return _Owning(graph=graph, expanded=expanded)(value)
+
+
+class _Owning:
+    """Copies what leads to a tensor and nothing else: the rest is shared, and compared by identity as before."""
+
+    def __init__(self, *, graph: bool, expanded: bool) -> None:
+        self._graph, self._expanded, self._left = graph, expanded, MOST
+        self._copies: dict[int, tuple[Any, Any]] = {}  # held, so that nothing else gets the same id
+
+    def __call__(self, value: Any, *, inside: bool = False) -> Any:
+        if isinstance(value, _CLOSED):
+            return value
+        if id(value) not in self._copies:
+            if inside and not isinstance(value, (Tensor, np.ndarray)):
+                self._left -= 1
+            self._copies[id(value)] = value, value  # what leads to itself
+            if self._left >= 0:
+                self._copies[id(value)] = value, self._copied(value, inside=inside)
+        return self._copies[id(value)][1]
+
+    def _copied(self, value: Any, *, inside: bool) -> Any:
+        if isinstance(value, Tensor):
+            return self._clone(value)
+        if isinstance(value, np.ndarray):
+            return value.copy()
+        if isinstance(value, PackedSequence):
+            return PackedSequence(*(self(part) for part in value))
+        if isinstance(value, (tuple, list)):
+            return self._sequence(value, [self(part, inside=inside) for part in value])
+        if isinstance(value, MutableMapping):
+            return self._mapping(value, inside=inside)
+        return self._object(value)
+
+    def _clone(self, tensor: Tensor) -> Tensor:
+        if not self._expanded and _is_expanded(tensor):
+            return tensor
+        if self._graph:
+            return tensor.clone()
         with torch.inference_mode(mode=False), torch.no_grad():
-            return value.detach().clone()
-    if isinstance(value, PackedSequence):
-        return PackedSequence(*(owned(part, graph=graph) for part in value))
-    if type(value) in (tuple, list):
-        return type(value)(owned(part, graph=graph) for part in value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(owned(part, graph=graph) for part in value))
-    if isinstance(value, MutableMapping):
+            return tensor.detach().clone()
+
+    def _sequence(self, value: Any, parts: list[Any]) -> Any:
+        if type(value) in (tuple, list):
+            return type(value)(parts)
+        if all(new is old for new, old in zip(parts, value, strict=True)):
+            return value
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
         copied = copy.copy(value)
-        for key, part in value.items():
-            copied[key] = owned(part, graph=graph)
+        if isinstance(copied, list):
+            copied[:] = parts
         return copied
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {part.name: owned(getattr(value, part.name), graph=graph) for part in fields(value) if part.init}
-        return replace(value, **parts)
-    return _with_own_tensors(value, graph=graph)
 
-
-def _with_own_tensors(value: Any, *, graph: bool) -> Any:
-    """An object with the tensors and arrays in it cloned, where it can be copied."""
-    if isinstance(value, _CLOSED):
-        return value
-    held = _held(value)
-    if not held:
-        return value
-    memo = {id(part): owned(part, graph=graph) for part in held}
-    try:
-        return copy.deepcopy(value, dict(memo))
-    except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
-        return _shallow(value, memo)
-
-
-def _shallow(value: Any, memo: dict[int, Any]) -> Any:
-    """What cannot be copied deep, with the tensors that it holds itself exchanged."""
-    try:
+    def _mapping(self, value: MutableMapping[Any, Any], *, inside: bool) -> Any:
+        parts = {key: self(part, inside=inside) for key, part in value.items()}
+        if type(value) is dict:
+            return parts
         copied = copy.copy(value)
-        if copied is not value:
-            vars(copied).update({name: memo[id(part)] for name, part in vars(value).items() if id(part) in memo})
-    except Exception:  # noqa: BLE001 - likewise
-        return value
-    return copied
+        for key, part in parts.items():
+            before = value[key]
+            copied[key] = part
+            if value[key] is not before:  # its copy holds the same dictionary
+                value[key] = before
+                return self._object(value)
+        return copied
+
+    def _object(self, value: Any) -> Any:
+        """An object of any class, with what leads to a tensor exchanged, where it can be copied."""
+        names = [*getattr(value, "__dict__", {}), *_slots(type(value))]
+        held = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if is_dataclass(value):
+            held = {part.name: getattr(value, part.name) for part in fields(value)} | held
+        changed = {name: new for name, old in held.items() if (new := self(old, inside=True)) is not old}
+        if not changed:
+            return value
+        try:
+            copied = copy.copy(value)
+            for name, new in changed.items():
+                object.__setattr__(copied, name, new)
+        except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
+            return value
+        return copied
 
 
-def _held(value: Any) -> list[Any]:
-    """The tensors and arrays that an object holds, by way of its attributes and of containers."""
-    held, seen, waiting = [], set(), [value]
-    while waiting:
-        part = waiting.pop()
-        if id(part) in seen or isinstance(part, _CLOSED):
-            continue
-        seen.add(id(part))
-        if isinstance(part, (Tensor, np.ndarray)):
-            held.append(part)
-            continue
-        if isinstance(part, Mapping):
-            waiting += part.values()
-        elif isinstance(part, (list, tuple, set, frozenset)):
-            waiting += part
-        waiting += getattr(part, "__dict__", {}).values()
-        slots = [name for kind in type(part).__mro__ for name in vars(kind).get("__slots__", ())]
-        waiting += [getattr(part, name) for name in slots if hasattr(part, name)]
-    return held
+def _is_expanded(tensor: Tensor) -> bool:
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return False
+    return any([size > 1 and stride == 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)])
+
+
+def _slots(kind: type) -> list[str]:
+    found = [vars(each).get("__slots__", ()) for each in kind.__mro__]
+    return [name for names in found for name in ((names,) if isinstance(names, str) else names)]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Collection, Iterator
-from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from functools import lru_cache, partial
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 MOST = 2000
 _LIBRARIES = frozenset({"torch", "numpy", "functools", "contextlib"})
-_NO_WAY = (str, bytes, int, float, Tensor, type, ModuleType, type(None))
+_NO_WAY = (str, bytes, int, float, complex, Tensor, type, ModuleType, type(None))
 
 
-def leads_to(values: Collection[Any], modules: Collection[int]) -> bool:
-    """Whether one of the ``modules``, by their ids, is found from ``values``; also where they hold too much to tell."""
+def leads_to(values: Collection[Any], modules: Collection[int], *, untold: bool = True) -> bool:
+    """Whether one of the ``modules``, by their ids, is found from ``values``; ``untold`` where they hold too much."""
     seen: set[int] = set()
     waiting = list(values)
     while waiting:
@@ -26,7 +27,7 @@ def leads_to(values: Collection[Any], modules: Collection[int]) -> bool:
             continue
         seen.add(id(value))
         if len(seen) > MOST:
-            return True
+            return untold
         waiting += _held(value)
     return False
 
@@ -44,11 +45,11 @@ def called_by_functions(values: Collection[Any], modules: Collection[int]) -> bo
             continue
         seen.add(id(value))
         if isinstance(value, FunctionType):
-            if leads_to([value], modules):
+            if leads_to([value], modules, untold=False):
                 return True
         elif isinstance(value, MethodType):
             waiting.append(value.__self__)
-            if leads_to([value.__func__], modules):
+            if leads_to([value.__func__], modules, untold=False):
                 return True
         else:
             waiting += _held(value)
@@ -78,10 +79,18 @@ def _named(function: FunctionType) -> Iterator[Any]:
     """What a person's function names in its own file: in a notebook the model itself is a global."""
     if (function.__module__ or "").partition(".")[0] in _LIBRARIES:
         return
-    for name in function.__code__.co_names:
+    for name in _globals_of(function.__code__):
         value = function.__globals__.get(name)
         if isinstance(value, (nn.Module, MethodType, partial, FunctionType)):
             yield value
+
+
+@lru_cache(maxsize=1024)
+def _globals_of(code: CodeType) -> frozenset[str]:
+    """The globals that code reads, in the functions inside it too."""
+    found = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inside = [_globals_of(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return frozenset(found).union(*inside)
 
 
 def _is_filled(cell: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.results import tensors_in
 
 WHY_UNSEEN = (
     "they were not called, or by their .forward, of which PyTorch tells nobody (call the module itself), or their "
@@ -22,11 +24,15 @@ def none_seen(model: nn.Module) -> str:
     return f"{type(model).__name__} ran, and none of its recurrent modules was seen: {WHY_UNSEEN}"
 
 
-def steps_by_itself(module: RecurrentModule) -> NotImplementedError:
-    """What to say of edits of a module that ran and called no kernel of PyTorch's."""
-    return NotImplementedError(
-        f"{module.called} cannot be edited: {type(module.module).__name__} computes its steps in a forward of its own "
-        "and calls none of PyTorch's recurrent kernels; it opens once its step is registered, see rnnwidget.register"
+def warn_of_no_kernel(module: RecurrentModule, output: object) -> None:
+    """Say that edits of a module did nothing: it ran, and called no kernel of PyTorch's."""
+    if not any(tensor.numel() for tensor in tensors_in(output)):
+        return
+    warnings.warn(
+        f"{module.called} was not edited: {type(module.module).__name__} called none of PyTorch's recurrent kernels. "
+        "If it steps in a forward of its own, it opens once its step is registered: see rnnwidget.register",
+        RuntimeWarning,
+        stacklevel=2,
     )
 
 
@@ -36,6 +42,8 @@ _watches: dict[int, list[RunsOf]] = {}
 
 class _Ran(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        if not any(tensor.numel() for tensor in tensors_in(output)):
+            return  # an empty batch may go another way
         for watch in _watches.get(id(module), ()):
             if watch.thread == threading.get_ident():
                 watch.ran = True

@@ -17,7 +17,7 @@ from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_frame import answer_frame
 from rnnwidget.widgets.answer_lane import AnswerLane, Asked
 from rnnwidget.widgets.answers import Reader, Reading, why_not_comparable
-from rnnwidget.widgets.closing import close_with_parts
+from rnnwidget.widgets.closing import with_parts
 from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.frame import Shown, layer_label
 from rnnwidget.widgets.lane_question import lane_question
@@ -54,6 +54,8 @@ class ChangeViews:
         self._title, self._twin, self._modules, self._orders, self._reader = title, twin, modules, orders, reader
         self._score, self._lock, self._now = score, lock, now
         self._ripples: list[Ripple] = []
+        self._parts: list[ipywidgets.Widget] = []
+        """What came with the ripples: a layout that is given to one later is the person's own."""
         self._number = 0
         self._about: tuple[Picture, int] | None = None
         self._read: tuple[Picture, int, tuple[Reading, Reading] | None] | None = None
@@ -69,6 +71,7 @@ class ChangeViews:
         traitlets.link((self._score, "told"), (made, "told"))
         made.observe(lambda change: self._lane.wake(), names=["_drawn"])
         self._ripples.append(made)
+        self._parts += with_parts(made)
         return made
 
     def deferred(self) -> AbstractContextManager[None]:
@@ -133,9 +136,10 @@ class ChangeViews:
     def close(self) -> None:
         """Close the ripples and drop what is under way."""
         self._lane.ask(None)
-        for ripple in self._ripples:
-            close_with_parts(ripple)
+        for part in reversed(self._parts):
+            part.close()
         self._ripples.clear()
+        self._parts.clear()
         self._own.close()
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import ipywidgets
 from torch import Tensor
 
-from rnnwidget.widgets.closing import close_with_parts
+from rnnwidget.widgets.closing import with_parts
 from rnnwidget.widgets.frame import Frame
 from rnnwidget.widgets.gradient_figure import GradientFigure
 from rnnwidget.widgets.score import Score
@@ -44,6 +44,7 @@ class Page:
         self.score = Score(layer=layer, site=site)
         self._figure = GradientFigure()
         self.box = ipywidgets.VBox([self.score], layout={"width": "100%"})
+        self._parts = with_parts(self.score, self.box)
         self.score.observe(self._on_drawn, names=["_drawn"])
 
     @property
@@ -95,7 +96,8 @@ class Page:
         """Close the widgets."""
         self._displayed = False
         self.box.children = ()
-        close_with_parts(self.score, self.box)
+        for part in reversed(self._parts):
+            part.close()
         self._figure.close()
 
     def _on_drawn(self, change: object) -> None:

@@ -357,3 +357,12 @@ def test_edited_states_of_a_cell_can_be_detached_in_place(kind: type[nn.Module],
         reached = cell(x)
     state = reached[0] if isinstance(reached, tuple) else reached
     assert (state.detach_() == 0.25).all()
+
+
+def test_a_sequence_that_does_not_exist_is_told_of_wherever_its_steps_fall() -> None:
+    module, x = nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with (
+        pytest.raises(IndexError, match="batch index 7 is outside a batch of 2"),
+        rw.edited(module, rw.clamp("z", 0.5, steps=(9,), batch=[7])),
+    ):
+        module(x)

@@ -75,7 +75,17 @@ def test_an_edit_is_in_force_and_the_model_is_as_found(how: str) -> None:
 
 
 def test_functions_that_do_not_hold_the_model_are_copied_along() -> None:
-    assert Twin(Net()).why_not_copied == ""
+    net = Net()
+    rows = [(str(place), [place]) for place in range(3000)]
+    net.encode = functools.partial(lambda held, place: held[place], rows)
+    net.decode = lambda place: rows[place]
+    named: dict[str, object] = {"model": net, "__name__": "__main__"}
+    exec("pick = lambda settings: settings.model", named)  # noqa: S102 - as a notebook's cell does
+    net.pick = named["pick"]
+    assert Twin(net).why_not_copied == ""
+    exec("nested = lambda: [model for _ in range(2)]", named)  # noqa: S102 - likewise
+    net.pick = named["nested"]
+    assert "lead to its own modules" in Twin(net).why_not_copied
     assert "lead to its own modules" in Twin(wrapped(Net(), how="wraps")).why_not_copied
 
 

@@ -1,6 +1,7 @@
 """Models that write into what they are given: every run begins from the input as it was."""
 
 import threading
+from collections.abc import Iterator, MutableMapping
 
 import numpy as np
 import pytest
@@ -77,6 +78,56 @@ def test_batches_of_a_class_of_ones_own(of: type[Slotted] | type[Nested]) -> Non
     for _ in range(2):
         assert_same_bits(runner.run(rw.scale("z", 1.0)).output, expected)
     assert_same_bits(batch.x, kept)
+
+
+class Kept(MutableMapping):
+    """Keeps its items in a dictionary, which its copy shares."""
+
+    def __init__(self, **items: object) -> None:
+        self.items_ = items
+
+    def __getitem__(self, key: str) -> object:
+        return self.items_[key]
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self.items_[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.items_[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items_)
+
+    def __len__(self) -> int:
+        return len(self.items_)
+
+
+NONE = object()
+
+
+class ReadsMore(nn.Module):
+    """Compares by identity, and counts on a large data set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, batch: Nested | Kept, again: Tensor, graph: Tensor) -> Tensor:
+        store = batch.store if isinstance(batch, Nested) else batch
+        same = store["x"] is again and store["mode"] is NONE and len(store["data"]) == 5000
+        return self.rnn(torch.sparse.mm(graph, store["x"].flatten(1)).view_as(again).mul_(1.0 if same else 0.5))[0]
+
+
+@pytest.mark.parametrize("of", [Nested, Kept])
+def test_only_tensors_are_copied(of: type[Nested] | type[Kept]) -> None:
+    torch.manual_seed(0)
+    model, x, data = ReadsMore(), torch.randn(5, 2, 3), [[i] for i in range(5000)]
+    batch = of(x) if of is Nested else of(x=x)
+    (batch.store if of is Nested else batch.items_).update(mode=NONE, data=data)
+    given = batch, x, torch.eye(5).to_sparse_csr()
+    torch.testing.assert_close(rw.intervene(model, given, rw.scale("z", 1.0)).output, model(*given).detach())
+    rw.gradient_flow(model, given, lambda output: output.sum())
+    assert (batch.store if of is Nested else batch)["x"] is x
 
 
 @pytest.fixture

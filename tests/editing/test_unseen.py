@@ -57,7 +57,10 @@ RUNS: dict[str, Callable[[nn.Module], object]] = {
 def test_runs_of_ours_say_so(run: str) -> None:
     with pytest.raises(ValueError, match=r"Wrapped ran, and none .* \.forward"):
         RUNS[run](Wrapped())
-    with pytest.raises(NotImplementedError, match=r"cell cannot be edited: Clipped computes its steps .* registered"):
+    with (
+        pytest.warns(RuntimeWarning, match=r"cell was not edited: Clipped called none .* registered"),
+        pytest.raises(ValueError, match="Loop ran, and none"),
+    ):
         RUNS[run](Loop())
 
 
@@ -79,10 +82,31 @@ def test_a_block_around_the_users_own_call_says_so() -> None:
     plain = wrapped(X)
     with pytest.warns(RuntimeWarning, match="Nothing was edited"), rw.edited(wrapped, rw.clamp("hidden", 0.5)):
         assert torch.equal(wrapped(X), plain)
-    with pytest.raises(NotImplementedError, match="computes its steps"), rw.edited(loop, rw.clamp("hidden", 0.5)):
-        loop(X)
+    plain = loop(X)
+    with pytest.warns(RuntimeWarning, match="Clipped called none"), rw.edited(loop, rw.clamp("hidden", 0.5)):
+        assert torch.equal(loop(X), plain)
     for model in (wrapped, loop):
         assert not any((*part._forward_hooks, *part._forward_pre_hooks) for part in model.modules())
+
+
+class Skipping(nn.Module):
+    """Goes another way where there is no sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0] if x.size(1) else x.new_zeros(x.size(0), 0, 4)
+
+
+def test_a_way_around_for_an_empty_batch_is_no_reason() -> None:
+    model, x = Skipping(), torch.randn(5, 0, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rw.intervene(model, x, rw.clamp("hidden", 0.5)).output.shape == (5, 0, 4)
+        with rw.edited(model, rw.clamp("hidden", 0.5)):
+            model(x)
 
 
 def test_nothing_is_said_without_reason() -> None:

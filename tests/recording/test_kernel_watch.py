@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules import rnn
 
 import rnnwidget as rw
+from rnnwidget.recording import kernel_watch
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.interception import attach, detach
 from rnnwidget.recording.modules import recurrent_modules
@@ -148,3 +149,22 @@ def test_a_thread_that_ends_inside_a_call_leaves_nothing() -> None:
     assert rnn._VF is torch._VF
     handle.remove()
     detach(modules, client)
+
+
+def test_a_watch_that_was_interrupted_while_it_began_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(list):
+        def append(self, call: object) -> None:
+            raise KeyboardInterrupt
+
+    module, other = nn.LSTM(3, 4), nn.LSTM(3, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr(kernel_watch._of_thread, "calls", Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            kernel_watch.watched_by(object(), module)
+    gc.collect()
+    assert rnn._VF is torch._VF
+    with rw.record(module) as recording, rw.record(other):
+        handle = module.register_forward_pre_hook(lambda *_: other(X) and None)
+        output, _ = module(X)
+        handle.remove()
+    assert_same_bits(recording["l0"].hidden, output)

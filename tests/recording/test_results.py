@@ -126,3 +126,15 @@ def test_states_that_cannot_be_exchanged_are_recorded_and_no_more(
         model(X)
     with pytest.raises(NotImplementedError, match="returns= has to pick"), rw.record(model, gradients=True):
         model(X)
+
+
+def test_a_result_that_holds_itself() -> None:
+    def make(**given: Tensor) -> dict[str, Any]:
+        output: dict[str, Any] = dict(given)
+        output["itself"] = output
+        return output
+
+    model = opened(make)
+    with rw.record(model) as recording, rw.edited(model, rw.clamp("hidden", 0.5)):
+        model(X)
+    assert (recording["cell"].hidden == 0.5).all()

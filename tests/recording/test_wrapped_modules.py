@@ -350,6 +350,25 @@ def test_a_compiled_model_trains_under_an_inspector(backend: str, in_place: bool
         assert_close(parameter.grad, gradient, 1e-5)
 
 
+COMPILED_LATER = """
+import sys, torch, rnnwidget as rw
+model, x = torch.nn.Sequential(torch.nn.LSTM(3, 4)), torch.randn(3, 2, 3)
+inspector = rw.RNNInspector(model)
+assert "torch._dynamo" not in sys.modules
+before = list(sys.meta_path)
+compiled = torch.compile(model, backend="eager")
+compiled(x)[0].sum().backward()
+assert inspector.recording is not None, inspector
+assert len(sys.meta_path) < len(before)
+inspector.close()
+"""
+
+
+def test_a_model_that_is_compiled_after_an_inspector_was_attached() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILED_LATER], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 class Tagged(nn.Module):
     def __init__(self, rnn: nn.LSTM) -> None:
         super().__init__()

@@ -102,3 +102,14 @@ def test_a_widget_that_is_kept_from_call_to_call_comes_again(inspect):
             for widget in shown(inspector):
                 assert all(part.comm is not None for part in (widget, widget.layout, widget.style))
                 assert widget._repr_mimebundle_() is not None
+
+
+def test_a_layout_that_a_person_gave_to_a_ripple_stays():
+    inspector = rw.RNNInspector(torch.nn.GRU(3, 4), inputs=torch.randn(5, 1, 3))
+    mine = ipywidgets.Layout()
+    button, ripple = ipywidgets.Button(layout=mine), inspector.ripple()
+    ripple.layout = mine
+    inspector.close()
+    assert mine.comm is not None
+    button.close()
+    mine.close()
