@@ -55,13 +55,15 @@ class _Owning:
                 self._copies[id(value)] = value, self._copied(value, inside=inside)
         return self._copies[id(value)][1]
 
-    def _copied(self, value: Any, *, inside: bool) -> Any:
+    def _copied(self, value: Any, *, inside: bool) -> Any:  # noqa: PLR0911 - a case for each kind of value
         if isinstance(value, Tensor):
             return self._clone(value)
         if isinstance(value, np.ndarray):
             return value.copy()
         if isinstance(value, PackedSequence):
             return PackedSequence(*(self(part) for part in value))
+        if inside and isinstance(value, (tuple, list, MutableMapping)) and len(value) > self._left:
+            return value
         if isinstance(value, (tuple, list)):
             return self._sequence(value, [self(part, inside=inside) for part in value])
         if isinstance(value, MutableMapping):
