@@ -86,7 +86,7 @@ class _Owning:
         if hasattr(value, "_fields"):
             return type(value)(*parts)
         copied = copy.copy(value)
-        if isinstance(copied, list):
+        if isinstance(copied, list) and copied is not value:
             copied[:] = parts
         return copied
 
@@ -114,6 +114,8 @@ class _Owning:
             return value
         try:
             copied = copy.copy(value)
+            if copied is value:
+                return value
             for name, new in changed.items():
                 object.__setattr__(copied, name, new)
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
