@@ -24,8 +24,6 @@ class GradientTap:
         handed: Sequence[Tensor | None],
         given: Sequence[Tensor],
         beside: Sequence[Tensor] = (),
-        *,
-        start_graph: bool,
     ) -> None:
         if not torch.is_grad_enabled():
             raise RuntimeError(
@@ -34,10 +32,6 @@ class GradientTap:
             )
         others = [tensor for tensor in beside if tensor.is_floating_point()]
         tensors = [*(tensor for tensor in handed if tensor is not None), *others]
-        if start_graph:
-            for tensor in tensors:
-                if not tensor.requires_grad:
-                    tensor.requires_grad_()
         if not any(tensor.requires_grad for tensor in tensors):
             raise RuntimeError(
                 f"record(gradients=True): the output of {name} needs no gradient, since neither its parameters nor its "

@@ -13,8 +13,8 @@ from rnnwidget.recording.results import tensors_in
 
 COMPUTED = (
     "{0} can be recorded, but edits and gradients do not reach what it returns: returns= has to pick tensors out of "
-    "that, so that others can take their place, and computed new ones (a transpose, a stack). Of a class that gives "
-    "the batch first, say register({0}, batch_first=True)"
+    "that, so that others can take their place, and computed new ones (a transpose, a stack) or took them from what is "
+    "no tuple, dict or dataclass. Of a class that gives the batch first, say register({0}, batch_first=True)"
 )
 
 

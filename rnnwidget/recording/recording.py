@@ -88,7 +88,7 @@ class Recording:
         tap = None
         if self._gradients:
             through = given if goes_on else ()
-            tap = GradientTap(seen.module.called, seen.handed, through, seen.beside, start_graph=self._start_graph)
+            tap = GradientTap(seen.module.called, seen.handed, through, seen.beside)
         with our_arithmetic(seen.call.input.device.type):
             recorded = RecordedCall.of(seen, tap, cut=cut, whole=self._whole)
         current = self._current.get(seen.module.module)
