@@ -60,7 +60,8 @@ class ModelCapture:
 
     A training loop must not be held up: there are at most one call in ``pause`` seconds and one in :data:`SHARE` times
     what receiving the last one took, in the long run: :data:`AT_ONCE` that follow each other are received, as two calls
-    in a cell, unless that takes long. And only while ``wanted``. Nothing that goes wrong here may reach the call.
+    in a cell, unless that takes long. Those of one model share that time. And only while ``wanted``. Nothing that goes
+    wrong here may reach the call.
     """
 
     def __init__(
@@ -118,10 +119,14 @@ class ModelCapture:
         except Exception as error:  # noqa: BLE001 - kept out of the user's call
             self._current.refusal = error
 
+    def is_wanted(self) -> bool:
+        """Whether somebody looks."""
+        wanted = self._wanted()
+        return wanted is not None and wanted()
+
     def model_begins(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """The model's call begins."""
-        wanted = self._wanted()
-        if wanted is None or not wanted():
+        if not self.is_wanted():
             return
         if time.monotonic() >= self._resumes:
             self._left = AT_ONCE
@@ -153,7 +158,9 @@ class ModelCapture:
         now = time.monotonic()
         took = now - started
         self._left = self._left - 1 if took <= self._pause else 0
-        self._resumes = max(now, self._resumes) + max(self._pause, SHARE * took)
+        model = self._model()
+        sharing = 1 if model is None else len([other for other in _captures_of(model) if other.is_wanted()])
+        self._resumes = max(now, self._resumes) + max(self._pause, SHARE * took * max(1, sharing))
 
     def close(self) -> None:
         """Stop seeing calls; the hooks go with a model's last capture."""

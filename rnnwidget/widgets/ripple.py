@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from rnnwidget.widgets.score import STATIC
+from rnnwidget.widgets.score import BUNDLE, STYLES
 from rnnwidget.widgets.wire import Frame
 
 IN_FLIGHT = 2
@@ -21,8 +21,8 @@ class Ripple(anywidget.AnyWidget):
     ``told`` is the inspector's: the name in the answer that a person chose.
     """
 
-    _esm = STATIC / "score.js"
-    _css = STATIC / "score.css"
+    _esm = BUNDLE
+    _css = STYLES
 
     _view = traitlets.Unicode("ripple").tag(sync=True)
     _frame = traitlets.Dict().tag(sync=True, echo_update=False)

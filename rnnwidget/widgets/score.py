@@ -7,7 +7,10 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-STATIC = Path(__file__).parent.parent / "static"
+_STATIC = Path(__file__).parent.parent / "static"
+# As text: of a class whose files are paths, anywidget keeps every widget for good, closed or not, to reload them.
+BUNDLE = (_STATIC / "score.js").read_text(encoding="utf-8")
+STYLES = (_STATIC / "score.css").read_text(encoding="utf-8")
 
 
 class Score(anywidget.AnyWidget):
@@ -22,8 +25,8 @@ class Score(anywidget.AnyWidget):
     person chose in an answer lane: headline, lanes and tracks tell of it.
     """
 
-    _esm = STATIC / "score.js"
-    _css = STATIC / "score.css"
+    _esm = BUNDLE
+    _css = STYLES
 
     # Python owns these; a host that echoes state back would send whole pictures to the kernel.
     _frame = traitlets.Dict().tag(sync=True, echo_update=False)
