@@ -25,7 +25,7 @@ from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
 from rnnwidget.widgets.regions import edited_regions
 from rnnwidget.widgets.wire import Frame, float_bytes, int_bytes
 
-__all__ = ["Frame", "Shown", "layer_label", "model_frame", "picture_frame"]
+__all__ = ["Frame", "Shown", "layer_label", "model_frame", "picture_frame", "total_norms"]
 
 CHANNELS = 8
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -121,6 +121,21 @@ def layer_label(module: RecurrentModule, layer: Layer, *, alone: bool) -> str:
         return isolated(layer.name)
     arrow = f"{layer.index}{'←' if layer.reverse else '→'}"
     return arrow if alone or not module.path else f"{isolated(module.path)} {arrow}"
+
+
+def total_norms(picture: Picture, modules: Sequence[RecurrentModule], sequence: int) -> dict[str, Tensor]:
+    """‖∂L/∂state_t‖ of one sequence by the label of each layer; empty where there are no gradients."""
+    flow = picture.flow
+    if flow is None:
+        return {}
+    return {
+        layer_label(module, layer, alone=len(modules) == 1): gradient_norms(
+            flow, picture.recording[layer.name], sequence
+        )[0]
+        for module in modules
+        for layer in module.layers
+        if layer.name in flow
+    }
 
 
 def _family_label(family: Family) -> str:

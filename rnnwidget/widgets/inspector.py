@@ -19,11 +19,11 @@ from rnnwidget.widgets.answers import AnswerOf, Reader, Reading, comparable
 from rnnwidget.widgets.before_cells import BeforeCells
 from rnnwidget.widgets.change_views import ChangeViews
 from rnnwidget.widgets.dial_tracks import DialTracks
-from rnnwidget.widgets.frame import Shown, layer_label, model_frame, picture_frame
+from rnnwidget.widgets.frame import Shown, model_frame, picture_frame, total_norms
 from rnnwidget.widgets.input_edits import Encode, InputEdits
 from rnnwidget.widgets.page import Contents, Page
 from rnnwidget.widgets.panel import Panel
-from rnnwidget.widgets.picture import Picture, RowOrders, gradient_norms
+from rnnwidget.widgets.picture import Picture, RowOrders
 from rnnwidget.widgets.probe import Probe
 from rnnwidget.widgets.ripple import Ripple
 from rnnwidget.widgets.steering import Steering
@@ -277,17 +277,7 @@ class RNNInspector(Steering):
         frame = picture_frame(self._modules, picture, shown, self._orders, self._befores, readings)
         frame |= self._changes.parts(picture, shown, readings)
         frame["writing"] = self._written_frame(picture, self._vocabulary)
-        norms = {}
-        if picture.flow is not None:
-            alone = len(self._modules) == 1
-            norms = {
-                layer_label(module, layer, alone=alone): gradient_norms(
-                    picture.flow, picture.recording[layer.name], self.sequence
-                )[0]
-                for module in self._modules
-                for layer in module.layers
-                if layer.name in picture.flow
-            }
+        norms = total_norms(picture, self._modules, self.sequence)
         own = self._changes.own_answers(picture, readings)
         return Contents(self._model_frame | frame, norms, own, self._befores.wire)
 
