@@ -102,7 +102,7 @@ function barRow(bar: Bar, range: [number, number], { edited, chance }: Answer): 
   if (edited) track.append(barBetween("rnnwidget-bar-before", bar.before, range));
   track.append(barBetween("rnnwidget-bar-after", bar.after, range));
   if (bar.truth !== undefined) track.append(truthTick(bar.truth, range));
-  const short = chance ? formatChance : sized;
+  const short = chance ? formatChance : (value: number) => sized(value, range);
   const after = short(bar.after);
   const value = make(
     "span",
@@ -115,14 +115,16 @@ function barRow(bar: Bar, range: [number, number], { edited, chance }: Answer): 
 }
 
 function truthTick(truth: number, [low, high]: [number, number]): HTMLElement {
-  const tick = make("span", { class: "rnnwidget-bar-truth", title: `truth ${sized(truth)}` });
+  const tick = make("span", { class: "rnnwidget-bar-truth", title: `truth ${sized(truth, [low, high])}` });
   tick.style.left = `${Math.min(100, Math.max(0, ((truth - low) / (high - low)) * 100))}%`;
   return tick;
 }
 
-function sized(value: number): string {
+/** Two decimals; three beside numbers that are all below one. */
+function sized(value: number, [low, high]: [number, number]): string {
   const size = Math.abs(value);
-  if (size < 1000 || !Number.isFinite(value)) return formatValue(value, 2);
+  const digits = Math.max(Math.abs(low), Math.abs(high)) < 1 ? 3 : 2;
+  if (size < 1000 || !Number.isFinite(value)) return formatValue(value, digits);
   if (size < 1e6) return formatWhole(value);
   return formatExponent(value, 3);
 }

@@ -172,6 +172,8 @@ export interface FilledFrame extends WaitingFrame {
   state: "filled";
   layers: LayerEntry[];
   layer: string;
+  /** How often the layer was called, each time from a state of its own; the last call is shown. */
+  calls: number;
   sequences: number;
   sequence: number;
   sequence_label: string;

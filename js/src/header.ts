@@ -12,6 +12,7 @@ export class Header {
   private readonly title = make("span", { class: "rnnwidget-title" });
   private readonly layers: Choice;
   private readonly layerGroup: HTMLElement;
+  private readonly calls = make("span", { class: "rnnwidget-calls rnnwidget-muted" });
   private readonly sequences: HTMLElement;
   private readonly index = make("input", { type: "number", min: "1", step: "1", "aria-label": "sequence" });
   private readonly count = make("span", {});
@@ -28,7 +29,14 @@ export class Header {
     this.sequences = make("span", { class: "rnnwidget-group rnnwidget-sequences" });
     this.sequences.append("sequence", this.previous, this.index, this.count, this.next, this.sequenceLabel);
     this.element = make("div", { class: "rnnwidget-header" });
-    this.element.append(this.title, this.layerGroup, this.sequences, this.residual, this.activity);
+    this.element.append(
+      this.title,
+      this.layerGroup,
+      this.calls,
+      this.sequences,
+      this.residual,
+      this.activity,
+    );
     this.previous.addEventListener("click", () => this.go(-1));
     this.next.addEventListener("click", () => this.go(1));
     this.index.addEventListener("change", () => this.jump());
@@ -37,9 +45,10 @@ export class Header {
   show(frame: Frame): void {
     setText(this.title, frame.title);
     this.frame = isFilled(frame) ? frame : null;
-    for (const part of [this.layerGroup, this.sequences, this.residual]) part.hidden = !this.frame;
+    for (const part of [this.layerGroup, this.calls, this.sequences, this.residual])
+      part.hidden = !this.frame;
     if (!this.frame) return;
-    const { layers, layer, residual, sequences, sequence, sequence_label } = this.frame;
+    const { layers, layer, calls, residual, sequences, sequence, sequence_label } = this.frame;
     const distinct = new Set(layers.map(({ label }) => label)).size === layers.length;
     const options = layers.map(({ name, label, title, family, units }) => ({
       value: name,
@@ -47,6 +56,9 @@ export class Header {
       name: `${label} (${title ?? isolated(name)}, ${familyName(family)}${units === null ? "" : `, ${units} units`})`,
     }));
     this.layers.show(options, layer);
+    this.calls.hidden = calls === 1;
+    setText(this.calls, `last of ${calls} calls`);
+    this.calls.title = `the model called this layer ${calls} times, each time from a state that the layer had not just given: edits act in every call, the last is shown, and rw.record(model) keeps them all`;
     if (document.activeElement !== this.index) this.index.value = String(sequence + 1);
     this.index.max = String(sequences);
     this.index.style.width = `${String(sequences).length + 3}ch`;

@@ -55,6 +55,15 @@ describe("bars", () => {
     ]);
   });
 
+  it("of small numbers tell them apart, and fit", async () => {
+    const [before, after] = [floats([-0.0452, 0.0418]), floats([-0.0146, 0.0451])];
+    const answer = { labels: ["a", "b"], before, after, range: null, picked: 1, edited: true };
+    const { root } = await mount({ _frame: framed(answer) });
+    const values = [...root.querySelectorAll<HTMLElement>(".rnnwidget-bar-value")];
+    expect(values.map((value) => value.textContent)).toEqual(["−0.045 → −0.015", "0.042 → 0.045"]);
+    for (const value of values) expect(value.scrollWidth).toBeLessThanOrEqual(value.clientWidth);
+  });
+
   it("begin and end at the same places, the one that is told of too: a larger number is a longer bar", async () => {
     const labels = ["length of answer", "entropy", "rain in the evening"];
     const values = floats([0.2, 0.5, 0.6]);

@@ -150,6 +150,7 @@ export function lstmFrame(
       units,
     })),
     layer: "lstm.l0",
+    calls: 1,
     sequences: 32,
     sequence: 2,
     sequence_label: "label: positive",

@@ -37,6 +37,14 @@ describe("the header", () => {
     expect(document.activeElement).toBe(radios[1]);
   });
 
+  it("says so where a layer was called more than once", async () => {
+    const { find, show } = await mount();
+    expect(find(".rnnwidget-calls").checkVisibility()).toBe(false);
+    await show(lstmFrame({}, { version: 2, calls: 30 }));
+    expect(find(".rnnwidget-calls").textContent).toBe("last of 30 calls");
+    expect(find(".rnnwidget-calls").checkVisibility()).toBe(true);
+  });
+
   it("shows a residual that is not small as a warning", async () => {
     const { find, show } = await mount();
     expect(find(".rnnwidget-residual").textContent).toBe("one-step residual 9e−08 ✓");

@@ -125,6 +125,10 @@ class Recording:
         """Every call of a layer, oldest first; KeyError names the layers that exist."""
         return self._kept(layer)
 
+    def call_count(self, layer: str) -> int:
+        """How many calls of a layer there are; those that go on from each other's states are one."""
+        return len(self._found(layer))
+
     def passing_calls(self, layer: str) -> Iterator[LayerRecording]:
         """Like :meth:`calls`, and what is computed for a call goes when the caller lets go of it."""
         for key, look in self._found(layer):
@@ -270,7 +274,9 @@ class Recording:
         self._begun.clear()
 
     def __repr__(self) -> str:
-        return f"Recording({', '.join(self.layers) or 'empty'})"
+        counts = {name: self.call_count(name) for name in self.layers}
+        told = (name if count == 1 else f"{name} ({count} calls)" for name, count in counts.items())
+        return f"Recording({', '.join(told) or 'empty'})"
 
 
 def _rebuilt(run: list[RecordedCall], layer: Layer) -> LayerRecording:

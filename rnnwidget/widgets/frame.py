@@ -92,6 +92,7 @@ def picture_frame(
             for layer in module.layers
         ],
         "layer": shown.layer,
+        "calls": picture.recording.call_count(shown.layer),
         "sequences": picture.batch,
         "sequence": shown.sequence,
         "sequence_label": f"sequence {shown.sequence + 1} of {picture.batch}",

@@ -258,6 +258,21 @@ def test_many_threads_at_once() -> None:
     assert not module._forward_pre_hooks
 
 
+def test_the_text_form_counts_the_calls_of_each_layer() -> None:
+    model = nn.ModuleDict({"often": nn.LSTM(3, 4), "once": nn.GRU(3, 4)})
+    x = torch.randn(5, 2, 3)
+    with rw.record(model) as recording:
+        state = None
+        for step in x:
+            _, state = model["often"](step[None], state)
+            state = tuple(each * 0.5 for each in state)
+            _, state = model["often"](step[None], state)
+        model["once"](x)
+    assert repr(recording) == "Recording(often.l0 (6 calls), once.l0)"
+    assert [recording.call_count(name) for name in recording.layers] == [6, 1]
+    assert recording.call_count("elsewhere") == 0
+
+
 def test_an_uncalled_model_gives_an_empty_recording() -> None:
     with rw.record(nn.GRU(3, 4)) as recording:
         pass

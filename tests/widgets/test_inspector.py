@@ -461,6 +461,26 @@ def test_a_model_can_be_copied_and_saved_while_attached_and_is_as_found_after_cl
         assert torch.equal(value, state[name])
 
 
+def test_a_layer_that_is_called_from_states_of_its_own_each_time_is_said_to_be_the_last_of_many(inspect):
+    class Masked(nn.Module):
+        """Resets its state where an episode ended, as recurrent policies do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
+
+        def forward(self, x, going_on):
+            state = tuple(x.new_zeros(1, x.size(1), 4) for _ in range(2))
+            for now, mask in zip(x, going_on, strict=True):
+                _, state = self.lstm(now[None], tuple(mask[:, None] * each for each in state))
+            return state[0]
+
+    inspector = inspect(Masked(), inputs=(torch.randn(7, 2, 3), torch.ones(7, 2)))
+    assert frame_of(inspector)["calls"] == 7
+    assert "lstm.l0 (7 calls)" in repr(inspector)
+    assert frame_of(inspect(nn.LSTM(3, 4), inputs=torch.randn(7, 2, 3)))["calls"] == 1
+
+
 def test_the_text_form_is_true():
     model, _, _ = classifier_and_batch()
     inspector = rw.RNNInspector(model)
