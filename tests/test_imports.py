@@ -69,3 +69,20 @@ def test_the_engine_loads_no_widget_library() -> None:
 def test_every_public_name_is_there() -> None:
     for name in rnnwidget.__all__:
         assert getattr(rnnwidget, name) is not None
+
+
+def test_a_run_of_our_own_does_without_dynamo() -> None:
+    """It takes over a second to load, and PyTorch loads it for any dispatch mode that does not say otherwise."""
+    script = """
+import sys, torch, rnnwidget as rw
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.dropout = torch.nn.GRU(2, 3), torch.nn.Dropout()
+    def forward(self, x):
+        return torch.softmax(torch.nn.functional.relu(self.dropout(self.rnn(x)[0][-1])), -1)
+rw.intervene(Model(), torch.randn(4, 1, 2), rw.scale("update_gate", 0.5))
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert done.stdout.split() == ["False"]

@@ -67,6 +67,11 @@ class _PrivateDraws(TorchDispatchMode):
         self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch would import all of Dynamo, over a second, at the first operator; our runs are eager as it is."""
+        return False
+
     @property
     def noise(self) -> Noise:
         return {device: generator.get_state() for device, generator in self._generators.items()}
@@ -132,6 +137,8 @@ def _never_draws(function: Any) -> bool:
     name = getattr(function, "__name__", "")
     if isinstance(function, MethodWrapperType):
         return name == "__get__"
+    if function in (Tensor.__getitem__, Tensor.__setitem__):
+        return True
     if not isinstance(function, (BuiltinFunctionType, MethodDescriptorType)):
         return False
     packet = getattr(torch.ops.aten, name.removeprefix("__").removesuffix("__"), None)
