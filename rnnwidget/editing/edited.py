@@ -28,6 +28,20 @@ from rnnwidget.recording.unseen import RunsOf, none_seen
 Paths = Mapping[tuple[str, int], Path]
 
 
+class _Progress:
+    """How far the run of each module has come: a call goes on from the state that its module handed out last."""
+
+    def __init__(self) -> None:
+        self.handed_out = HandedOut()
+        self.places: dict[nn.Module, CallPlace] = {}
+
+    def begin(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        """A call begins with the states ``given``."""
+        if not self.handed_out.is_continued_by(module, given):
+            before = self.places.get(module)
+            self.places[module] = BEGINNING if before is None else CallPlace(0, before.ordinal + 1)
+
+
 class EditList:
     """A list of edits as the interception core carries them out.
 
@@ -40,8 +54,8 @@ class EditList:
         self.paths: dict[tuple[str, int], Path] = {}
         self._wanted, self._earlier = paths, earlier
         self._by_place = any([_depends_on_place(edit) for edit in edits])
-        self._handed_out = HandedOut()
-        self._places: dict[nn.Module, CallPlace] = {}
+        self._forward, self._again = _Progress(), _Progress()
+        self._progress = self._forward
         self._calls: dict[nn.Module, int] = {}
         self._called: dict[str, RecurrentModule] = {}
         self._begun_at: dict[object, tuple[CallPlace, object]] = {}
@@ -51,30 +65,33 @@ class EditList:
     ) -> None:
         """Steps count on where a call goes on from the state that its module handed out last.
 
-        Activation checkpointing makes a call ``again`` in a backward, with the same memory: it gets the same steps.
+        Activation checkpointing makes calls ``again`` in a backward: the first of a segment with the same memory, which
+        gets the same steps, and those after it from states that the new ones hand out.
         """
         if not self._by_place:
             return
-        if again:
-            self._places[module.module], _ = self._begun_at.get(_memory(module, given, sequence), (BEGINNING, None))
+        self._progress = self._again if again else self._forward
+        if again and (known := self._begun_at.get(_memory(module, given, sequence))) is not None:
+            self._progress.places[module.module] = known[0]
             return
-        if not self._handed_out.is_continued_by(module.module, given):
-            before = self._places.get(module.module)
-            self._places[module.module] = BEGINNING if before is None else CallPlace(0, before.ordinal + 1)
-        # Held, so that the memory is not used again for another call's.
-        self._begun_at[_memory(module, given, sequence)] = self._places[module.module], (given, sequence)
+        self._progress.begin(module.module, given)
+        if not again:
+            # Held, so that the memory is not used again for another call's.
+            place = self._progress.places[module.module]
+            self._begun_at[_memory(module, given, sequence)] = place, (given, sequence)
 
-    def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
+    def returned(self, module: RecurrentModule, states: tuple[Tensor, ...], *, again: bool = False) -> None:
         """Remember the states that a call handed out."""
         if self._by_place:
-            self._handed_out.keep(module.module, states)
+            (self._again if again else self._forward).handed_out.keep(module.module, states)
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
         place = BEGINNING
         if self._by_place:
-            place = self._places.get(module.module, BEGINNING)
-            self._places[module.module] = replace(place, done=place.done + call.layout.steps)
+            places = self._progress.places
+            place = places.get(module.module, BEGINNING)
+            places[module.module] = replace(place, done=place.done + call.layout.steps)
         self._called[module.path] = module
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
         edits = self._edits_over(module.layers, call, place)

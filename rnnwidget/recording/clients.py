@@ -23,7 +23,7 @@ class Editor(Protocol):
 
     ``goes_by_layer`` asks for every layer, edited or not; ``concerns`` tells whether there are edits for a module.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
-    backward makes once more, which hands nothing out.
+    backward makes once more, of which the user gets nothing.
     """
 
     @property
@@ -45,7 +45,7 @@ class Editor(Protocol):
         edits: tuple[LayerEdits, ...],
     ) -> LayerOutput: ...
 
-    def returned(self, module: RecurrentModule, states: States) -> None: ...
+    def returned(self, module: RecurrentModule, states: States, *, again: bool) -> None: ...
 
 
 class SeenCall(NamedTuple):
@@ -206,8 +206,8 @@ class Parties:
         """Tell everybody which states the user gets."""
         for module, recorder in self.recorders:
             recorder.returned(module, states)
-        for module, editor in () if self.recomputing else self.editors:
-            editor.returned(module, states)
+        for module, editor in self.editors:
+            editor.returned(module, states, again=self.recomputing)
 
 
 def autocast_of(device: str) -> torch.dtype | None:
