@@ -51,9 +51,13 @@ class EditList:
 
     def __init__(self, edits: Sequence[Edit], paths: Paths | None = None, earlier: EarlierRuns | None = None) -> None:
         self.edits = tuple(edits)
-        self.paths: dict[tuple[str, int], Path] = {}
         self._wanted, self._earlier = paths, earlier
         self._by_place = any([_depends_on_place(edit) for edit in edits])
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing has been run yet."""
+        self.paths: dict[tuple[str, int], Path] = {}
         self._forward, self._again = _Progress(), _Progress()
         self._progress = self._forward
         self._calls: dict[nn.Module, int] = {}

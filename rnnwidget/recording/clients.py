@@ -21,13 +21,16 @@ States = tuple[Tensor, ...]
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
-    ``goes_by_layer`` asks for every layer, edited or not; ``concerns`` tells whether there are edits for a module.
+    ``goes_by_layer`` asks for every layer, edited or not; ``concerns`` tells whether there are edits for a module;
+    ``restart`` that the run that was begun does not count, and begins anew.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
     backward makes once more, of which the user gets nothing.
     """
 
     @property
     def goes_by_layer(self) -> bool: ...
+
+    def restart(self) -> None: ...
 
     def concerns(self, module: RecurrentModule) -> bool: ...
 

@@ -15,6 +15,7 @@ from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rnnwidget.recording.guarded_memory import GuardedMemory, is_in_place
 from rnnwidget.recording.kernels import KERNELS
 
 Noise = Mapping[torch.device, Tensor]
@@ -25,12 +26,13 @@ class PrivateRandomness(TorchFunctionMode):
     """Random numbers inside the block come from a generator of our own, so that the process's stays where it was.
 
     ``fork_rng`` will not do: from a widget's callback thread it would disturb a training loop that runs meanwhile.
-    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them.
+    Recurrent kernels are left out, whose every step would be seen: the interception core draws for them. Since every
+    operator is seen, ``guarded`` memory is looked after as well.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, guarded: GuardedMemory | None = None) -> None:
         super().__init__()
-        self._draws = _PrivateDraws(seed)
+        self._draws, self._guarded = _PrivateDraws(seed, guarded), guarded
 
     def __enter__(self) -> PrivateRandomness:  # noqa: PYI034 - torch's mode leaves its own untyped
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -53,6 +55,11 @@ class PrivateRandomness(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if self._guarded is not None:
+            if args and is_in_place(func):
+                self._guarded.check(args[:1])
+            if kwargs and kwargs.get("out") is not None:
+                self._guarded.check([kwargs["out"]])
         if func in KERNELS or _never_draws(func):
             return func(*args, **kwargs) if kwargs else func(*args)
         with self._draws:
@@ -62,9 +69,9 @@ class PrivateRandomness(TorchFunctionMode):
 class _PrivateDraws(TorchDispatchMode):
     """Hands our generator to every operator that draws."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, guarded: GuardedMemory | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._seed = seed
+        self._seed, self._guarded = seed, guarded
         self._generators: dict[torch.device, torch.Generator] = {}
 
     @classmethod
@@ -88,6 +95,8 @@ class _PrivateDraws(TorchDispatchMode):
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if self._guarded is not None and func._schema.is_mutable:  # noqa: SLF001 - torch has no other name for it
+            self._guarded.check_operator(func, args, kwargs)
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
         if func is torch.ops.aten.native_dropout.default:

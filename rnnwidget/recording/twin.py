@@ -15,6 +15,7 @@ from rnnwidget.recording.clients import Client, Editor, recomputing
 from rnnwidget.recording.contents import contents
 from rnnwidget.recording.copies import copy_of, modules_of, same_settings
 from rnnwidget.recording.giving_up import check_wanted
+from rnnwidget.recording.guarded_memory import Apart, GuardedMemory, place_of
 from rnnwidget.recording.handed_in import HandedIn
 from rnnwidget.recording.interception import attached
 from rnnwidget.recording.model_state import ModelState, looked_at, tensors_of, versions_of
@@ -52,8 +53,9 @@ class Twin:
     """Runs a model's computation without touching the model.
 
     The copy holds the parameters' own memory, detached: it follows every optimiser step, costs nothing and takes no
-    gradients. Buffers are its own. A model that cannot be copied is run itself, one run at a time, its buffers put
-    back afterwards; ``why_not_copied`` then says why. One whose parameters have no shape yet is copied when it is run.
+    gradients. Buffers are its own, and so are parameters into which the forward writes. A model that cannot be copied
+    is run itself, one run at a time, its buffers put back afterwards; ``why_not_copied`` then says why. One whose
+    parameters have no shape yet is copied when it is run.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -63,6 +65,7 @@ class Twin:
         self.why_not_copied = ""
         self.model, self.modules = model, recurrent_modules(model)
         self._made = False
+        self._written: set[int] = set()
         if not shapeless(model):
             self._make()
 
@@ -104,12 +107,24 @@ class Twin:
         recurrent = (each.module for each in recurrent_modules(self._original))
         self._recurrent = {id(tensor) for module in recurrent for tensor in (*module.parameters(), *module.buffers())}
         try:
-            self.model = copy_of(self._original, Tensor.detach)
+            self.model = copy_of(self._original, Apart(self._written))
         except Exception as error:  # noqa: BLE001 - a user's class may raise anything when copied
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
         self.modules = recurrent_modules(self.model)
+        self._keep_apart()
         self._guarded, self._made = False, True
+
+    def _keep_apart(self) -> None:
+        """What the forward writes into is refreshed before each run, and the rest guarded."""
+        self._refreshed: list[tuple[Tensor, Tensor]] = []
+        self._memory: GuardedMemory | None = None
+        if self.model is self._original:
+            return
+        for ours, theirs in zip(self.model.parameters(), self._original.parameters(), strict=True):
+            if place_of(theirs) in self._written:
+                self._refreshed.append((ours, theirs))
+        self._memory = GuardedMemory([p for p in self._original.parameters() if place_of(p) not in self._written])
 
     def still(self) -> Twin:
         """A twin of a copy whose parameters are clones: whoever trains the original does not move it.
@@ -137,13 +152,12 @@ class Twin:
         Random numbers come from a generator seeded with ``seed``, so that two runs differ only by their edits.
         ``state`` spares a look at the model where somebody has just taken one.
         """
-        with self._lock, self._buffers_kept():
-            check_wanted()
-            self._follow(state)
+
+        def once() -> tuple[object, Recording]:
             recording = Recording(gradients=loss is not None, start_graph=loss is not None, whole=True)
             client = Client(threading.get_ident(), recorder=recording, editor=editor)
             try:
-                with attached(self.modules, client), PrivateRandomness(seed):
+                with attached(self.modules, client), PrivateRandomness(seed, self._memory):
                     if loss is None:
                         return call_model(self.model, self._handed_in(x)), recording
                     with torch.inference_mode(mode=False), torch.enable_grad(), _at_work():
@@ -154,6 +168,30 @@ class Twin:
                 recording.close()
                 if editor is not None and self.model is not self._original and torch.is_grad_enabled():
                     self._guard_against_backwards()
+
+        return self._carried_out(once, editor, state)
+
+    def _carried_out(self, once: Callable[[], _Held], editor: Editor | None, state: ModelState | None) -> _Held:
+        """Follow the original and run; once more where the forward was about to write into a parameter."""
+        with self._lock, self._buffers_kept():
+            while True:
+                check_wanted()
+                self._follow(state)
+                try:
+                    result = once()
+                except Exception:
+                    if not self._writes():
+                        raise
+                else:
+                    if not self._writes():
+                        return result
+                self._written |= self._memory.written if self._memory is not None else set()
+                self._make()
+                if editor is not None:
+                    editor.restart()
+
+    def _writes(self) -> bool:
+        return self._memory is not None and bool(self._memory.written)
 
     def _guard_against_backwards(self) -> None:
         """The graph of an edited run outlives the edits: what it has to run again would be run without them."""
@@ -171,12 +209,13 @@ class Twin:
         within: AbstractContextManager[object] = NOTHING,
     ) -> object:
         """The output alone of a run like :meth:`run`, that nobody looks into; ``within`` is around the model's call."""
-        with self._lock, self._buffers_kept():
-            check_wanted()
-            self._follow(None)
+
+        def once() -> object:
             client = Client(threading.get_ident(), editor=editor)
-            with attached(self.modules, client), PrivateRandomness(seed), within:
+            with attached(self.modules, client), PrivateRandomness(seed, self._memory), within:
                 return call_model(self.model, self._handed_in(x))
+
+        return self._carried_out(once, editor, None)
 
     def _buffers_kept(self) -> AbstractContextManager[None]:
         return self._with_buffers_kept() if self.why_not_copied else nullcontext()
@@ -210,9 +249,10 @@ class Twin:
         parts = modules_of(self.model)
         for module, training in zip(parts, state.training, strict=True):
             module.training = training
-        if any([module._buffers for module in parts]):
+        if self._refreshed or any([module._buffers for module in parts]):
             with torch.no_grad():
-                for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
+                buffers = zip(self.model.buffers(), self._original.buffers(), strict=True)
+                for ours, theirs in (*buffers, *self._refreshed):
                     ours.copy_(theirs)
 
 
