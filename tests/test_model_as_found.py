@@ -153,6 +153,27 @@ def test_after_our_own_runs_nothing_at_all_has_moved(
     assert found(model) == before
 
 
+class MadeAnew(Classifier):
+    """Is copied and unpickled by being made once more, as some libraries' models are."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"contents": self.state_dict(), "training": self.training}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        made = MadeAnew()
+        made.load_state_dict(state["contents"])
+        vars(self).update(vars(made.train(state["training"])))
+
+
+@pytest.mark.parametrize("run", [*RUNS, lambda model: rw.RNNInspector(model).close()])
+def test_after_runs_on_a_model_whose_copy_is_made_anew(run: Callable[[nn.Module], None]) -> None:
+    torch.manual_seed(0)
+    model = MadeAnew()
+    before = found(model)
+    run(model)
+    assert found(model) == before
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_after_runs_on_a_model_that_cannot_be_copied(run: Callable[[nn.Module], None]) -> None:
     model = classifier(training=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.recording.model_hook import without_hooks
+from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.reaching import called_by_functions, leads_to
 
 LEADS_BACK = "it holds objects or functions that lead to its own modules"
@@ -40,7 +41,8 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
             for tensor in _tensors_in(list(vars(part).values())):
                 if id(tensor) not in memo:
                     memo[id(tensor)] = tensor.detach().clone()
-        return without_hooks(copy.deepcopy(module, memo))
+        with PrivateRandomness():  # a class may draw what it is made with once more
+            return without_hooks(copy.deepcopy(module, memo))
 
 
 def copy_of(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
