@@ -16,6 +16,7 @@ from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.laying_out import BEGINNING, CallPlace, edits_of_layers
+from rnnwidget.editing.missed_steps import Calls, warn_of_missed_steps
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import Client
@@ -61,6 +62,7 @@ class EditList:
         self._forward, self._again = _Progress(), _Progress()
         self._progress = self._forward
         self._calls: dict[nn.Module, int] = {}
+        self._lengths: dict[nn.Module, tuple[RecurrentModule, Calls]] = {}
         self._called: dict[str, RecurrentModule] = {}
         self._begun_at: dict[object, tuple[CallPlace, object]] = {}
 
@@ -95,7 +97,10 @@ class EditList:
         if self._by_place:
             places = self._progress.places
             place = places.get(module.module, BEGINNING)
-            places[module.module] = replace(place, done=place.done + call.layout.steps)
+            places[module.module] = reached = replace(place, done=place.done + call.layout.steps)
+            known = self._lengths.get(module.module, (module, Calls(0, 0)))[1]
+            number, longest = max(reached.ordinal + 1, known.number), max(reached.done, known.longest)
+            self._lengths[module.module] = module, Calls(number, longest)
         self._called[module.path] = module
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
         edits = self._edits_over(module.layers, call, place)
@@ -120,6 +125,11 @@ class EditList:
         if not path or path[-1].stop == steps:
             return path
         return (Leg(0, steps, stepped=True),) if any(leg.stepped for leg in path) else ()
+
+    def warn_of_missed_steps(self, called: str, *, stacklevel: int) -> None:
+        """RuntimeWarning where an edit changed nothing, since each of many calls was too short for its steps."""
+        if self._lengths:
+            warn_of_missed_steps(called, self.edits, self._lengths.values(), stacklevel=stacklevel + 1)
 
     @property
     def saw_a_call(self) -> bool:
@@ -208,7 +218,8 @@ class edited:  # noqa: N801 - reads as the block that it is
     KeyError, IndexError
         A layer, site or unit does not exist.
     RuntimeWarning
-        The model ran, and none of its recurrent modules was seen: they were called by their ``.forward``, or not.
+        The model ran, and none of its recurrent modules was seen: they were called by their ``.forward``, or not. Or
+        steps were to be edited that no call had, where a layer was called many times from states of its own.
     RuntimeError
         The same ``edited(…)`` is entered again before its block has ended.
 
@@ -246,5 +257,7 @@ class edited:  # noqa: N801 - reads as the block that it is
         if runs is not None:
             runs.leave()
         block.__exit__(kind, error, trace)
+        if error is None:
+            self._editor.warn_of_missed_steps("edited", stacklevel=2)
         if error is None and runs is not None and runs.ran and not self._editor.saw_a_call and self._edits:
             warnings.warn(f"edited: {none_seen(self._model)}. Nothing was edited.", RuntimeWarning, stacklevel=2)

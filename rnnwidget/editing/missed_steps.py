@@ -1,0 +1,49 @@
+"""Edits of steps that no call had, where a layer was called many times and each call began at step 0."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rnnwidget.editing.edit import Edit
+from rnnwidget.recording.modules import RecurrentModule
+
+
+class Calls(NamedTuple):
+    """How many calls of a module there were, each from a state of its own, and the steps of the longest."""
+
+    number: int
+    longest: int
+
+
+def warn_of_missed_steps(
+    called: str, edits: Iterable[Edit], calls: Iterable[tuple[RecurrentModule, Calls]], *, stacklevel: int
+) -> None:
+    """RuntimeWarning for the first edit that touched nothing for want of a call as long as its steps."""
+    every = list(calls)
+    for edit in edits:
+        meant = [
+            (layer.name, of_module)
+            for module, of_module in every
+            for layer in module.layers
+            if edit.layer in (None, layer.name) and edit.has_site(layer)
+        ]
+        if not meant or edit.identity or any(number == 1 or _has_any(edit, longest) for _, (number, longest) in meant):
+            continue
+        name, (number, longest) = meant[0]
+        warnings.warn(
+            f"{called}: {edit!r} changed nothing: {name!r} was called {number} times, each time from another state "
+            f"than it had just given, so that each call counts its steps from 0, and the longest had {longest}. "
+            "Without steps= every call is edited",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return
+
+
+def _has_any(edit: Edit, steps: int) -> bool:
+    """Whether a call of so many steps has one of the edit's."""
+    if isinstance(edit.steps, slice):
+        return bool(range(*edit.steps.indices(steps)))
+    return edit.steps is None or any(step < steps for step in edit.steps)
