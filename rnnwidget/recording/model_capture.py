@@ -60,8 +60,8 @@ class ModelCapture:
 
     A training loop must not be held up: there are at most one call in ``pause`` seconds and one in :data:`SHARE` times
     what receiving the last one took, in the long run: :data:`AT_ONCE` that follow each other are received, as two calls
-    in a cell, unless that takes long. Those of one model share that time. And only while ``wanted``. Nothing that goes
-    wrong here may reach the call.
+    in a cell, unless that takes long. Those of one model share that time. What the very first takes, for which much is
+    loaded, does not count. And only while ``wanted``. Nothing that goes wrong here may reach the call.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ModelCapture:
         self._modules = modules
         self._receive, self._refuse = weakref.WeakMethod(receive), weakref.WeakMethod(refuse)
         self._wanted = weakref.WeakMethod(wanted)
-        self._pause = pause
+        self._pause, self._warm = pause, False
         self.resume()
         self._client = _CaptureClient(None, recorder=self, current=self._current)
         keep_dynamo_out_from_now_on()
@@ -156,7 +156,8 @@ class ModelCapture:
         if refusal is not None and refuse is not None:
             refuse(refusal)
         now = time.monotonic()
-        took = now - started
+        took = now - started if self._warm else 0.0
+        self._warm = True
         self._left = self._left - 1 if took <= self._pause else 0
         model = self._model()
         sharing = 1 if model is None else len([other for other in _captures_of(model) if other.is_wanted()])

@@ -239,7 +239,8 @@ class RNNInspector(Steering):
             self._lock.release()
 
     def _after_cell(self) -> None:
-        """A cell may have trained the model, and what is on the page is what the model computes."""
+        """A cell may have trained the model, whose numbers the page shows; the next cell's first call is shown too."""
+        self._next_call_is_wanted()
         if self._page.painted:
             self._renew()
 

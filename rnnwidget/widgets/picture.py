@@ -107,7 +107,7 @@ class RowOrders:
         self._begin(recording)
         if layer not in self._liveliest:
             samples = _samples(recording[layer].hidden)
-            spread = torch.nan_to_num(samples.float().std(dim=0), nan=-1.0)
+            spread = torch.nan_to_num(samples.float().std(dim=0, correction=0), nan=-1.0)
             self._liveliest[layer] = int(spread.argmax()) if spread.numel() else 0
         return self._liveliest[layer]
 

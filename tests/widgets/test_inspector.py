@@ -217,6 +217,8 @@ def test_a_picture_that_takes_long_is_made_less_often(inspect, monkeypatch):
     take = inspector._probe.take
     monkeypatch.setattr(inspector._probe, "take", lambda *call: (now.__setitem__(0, now[0] + 1.0), take(*call))[1])
     model(*batch)
+    now[0] += 0.3
+    model(*batch)
     seen = inspector.recording
     now[0] += 8.0
     model(*batch)
@@ -631,9 +633,14 @@ def stepped_in_its_loss(inspect, model):
 
     def loss(output):
         if moves and moves.pop():
-            with torch.no_grad():
-                model.head.weight.mul_(1.5)
+            thread = threading.Thread(target=step)
+            thread.start()
+            thread.join()
         return output.square().sum()
+
+    def step():
+        with torch.no_grad():
+            model.head.weight.mul_(1.5)
 
     inspector = inspect(model, inputs=torch.randn(5, 2, 3), loss=loss)
     moves.append(1)
@@ -686,6 +693,27 @@ def test_a_cell_that_trains_the_model_renews_the_picture(inspect, monkeypatch):
     assert inspector.edits == [rw.clamp("f", 1.0)]
     inspector.close()
     assert shell.callbacks["post_run_cell"] == []
+
+
+def test_the_first_call_of_every_cell_is_shown(inspect, monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr("rnnwidget.widgets.after_cells.get_ipython", lambda: shell)
+    model = nn.LSTM(3, 4)
+    inspector = inspect(model)
+    inspector._capture._pause = 1e6
+    for steps in (5, 6, 7):
+        for _ in range(20):
+            model(torch.randn(steps, 2, 3))
+        assert frame_of(inspector)["steps"] == steps
+        model(torch.randn(9, 2, 3))
+        assert frame_of(inspector)["steps"] == steps
+        shell.end_of_cell()
+
+
+def test_one_step_of_one_sequence_is_shown_without_a_warning(inspect):
+    inspector = inspect(nn.LSTM(3, 4), inputs=torch.randn(1, 1, 3))
+    assert frame_of(inspector)["steps"] == 1
+    assert frame_of(inspector)["trace"]["unit"] == 0
 
 
 def test_an_inspector_that_is_gone_leaves_no_callback(monkeypatch):
