@@ -27,6 +27,7 @@ from rnnwidget.recording.own_modules import (
     read_arguments,
     read_result,
 )
+from rnnwidget.recording.own_step import warn_of_another_step
 from rnnwidget.recording.randomness import drawn_as_from, noise_now, nothing_drawn, randomness_is_private
 from rnnwidget.recording.readouts import COMPUTED, edited_others
 from rnnwidget.recording.recurrent_call import RecurrentCall, grown_stack
@@ -199,6 +200,7 @@ class InterceptedCall:
         trace = None
         if any(edits):
             assert self.noise is not None
+            warn_of_another_step(self.module, call, common.output, self.noise)
             with drawn_as_from(self.noise):  # a run again draws what the module itself drew
                 trace = self.parties.run_by_layer(call, edits)
             common = trace.result

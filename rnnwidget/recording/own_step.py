@@ -1,0 +1,60 @@
+"""Whether a registered step is what its module computes: an edited run is made of steps."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+import weakref
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.cells.edits import NO_EDITS
+from rnnwidget.cells.layer_run import LayerRun
+from rnnwidget.cells.step_family import StepFamily
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.randomness import Noise, drawn_as_from
+from rnnwidget.recording.recurrent_call import RecurrentCall
+
+FIRST, NEAR = 8, 1e-3
+"""Steps that are compared, few enough for a chaotic layer to stay near; and how near relative to max(1, |h|)."""
+
+_compared: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def warn_of_another_step(module: RecurrentModule, call: RecurrentCall, given: Tensor, noise: Noise) -> None:
+    """RuntimeWarning, once for a module, if its step without edits does not lead to the states that it ``given`` gave.
+
+    The step draws what the module drew, which began to draw at ``noise``.
+    """
+    if module.module in _compared or not isinstance(call.family, StepFamily):
+        return
+    _compared.add(module.module)
+    off = float("nan")
+    with contextlib.suppress(Exception), torch.no_grad():  # the edited run says what is wrong with a step that fails
+        off = _off(module.module, call.family, call, call.layout.to_time_first(given.detach()), noise)
+    if off > NEAR:
+        warnings.warn(
+            f"the step registered for {type(module.module).__name__} does not give the states that the module gives "
+            f"without edits: h is off by {off:.0e} within the first {FIRST} steps, and an edited run is off by that "
+            "too. Have the step compute what the forward does, noise included, or pass the noise in as an input; "
+            f"replay_error of {module.layers[0].name!r} in a recording without edits tells when it does",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _off(module: nn.Module, family: StepFamily, call: RecurrentCall, given: Tensor, noise: Noise) -> float:
+    """max |h of the step − h of the module| / max(1, |h|) over the first steps; NaN where none is finite."""
+    x, state = call.layout.to_time_first(call.input.detach()), tuple(each[0].detach() for each in call.initial)
+    run = LayerRun(x, state, given[:-1], module)
+    most = float("nan")
+    with drawn_as_from(noise):
+        for now, wanted in zip(x[:FIRST], given, strict=False):
+            at = family.advance(run, now, state, NO_EDITS)
+            state = tuple(at.values[site] for site in family.states)
+            off = (state[0] - wanted).abs() / wanted.abs().clamp(min=1)
+            found = off[off.isfinite()]
+            if found.numel():
+                most = max(float(found.max()), most)  # of a number and NaN the first
+    return most
