@@ -24,6 +24,7 @@ from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.transforms import in_a_transform
 from rnnwidget.recording.unseen import RunsOf, none_seen
 
 Paths = Mapping[tuple[str, int], Path]
@@ -76,6 +77,11 @@ class EditList:
         """
         if not self._by_place:
             return
+        if in_a_transform():
+            raise NotImplementedError(
+                "inside a transform of torch.func calls are edited at every step or not at all: leave steps= out, or "
+                "call the model outside of it"
+            )
         self._progress = self._again if again else self._forward
         if again and (known := self._begun_at.get(_memory(module, given, sequence))) is not None:
             self._progress.places[module.module] = known[0]

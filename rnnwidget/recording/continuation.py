@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from rnnwidget.recording.same_values import same_values
+from rnnwidget.recording.transforms import outside_of_transforms, plain
 
 
 class _Kept(NamedTuple):
@@ -22,6 +23,7 @@ class _Kept(NamedTuple):
     values: Tensor
 
     def is_given_back_as(self, given: Tensor) -> bool:
+        given = plain(given)
         return (
             _layout(given) == _layout(self.tensor)
             and _memory(given) == _memory(self.tensor)
@@ -41,9 +43,10 @@ class HandedOut:
         kept = self._states.get(module)
         if not kept or not given:
             return False
-        return len(kept) == len(given) > 0 and all(
-            state.is_given_back_as(tensor) for state, tensor in zip(kept, given, strict=True)
-        )
+        if len(kept) != len(given):
+            return False
+        with outside_of_transforms():
+            return all(state.is_given_back_as(tensor) for state, tensor in zip(kept, given, strict=True))
 
     def is_cut_by(self, module: nn.Module, given: tuple[Tensor, ...]) -> bool:
         """Whether states that had a graph come back without one: truncated backpropagation through time."""
@@ -54,12 +57,14 @@ class HandedOut:
 
     def keep(self, module: nn.Module, states: tuple[Tensor, ...]) -> None:
         """Remember what a call has handed out."""
-        self._states[module] = tuple([_kept(state) for state in states])
+        with outside_of_transforms():
+            self._states[module] = tuple([_kept(state) for state in states])
 
 
 def _kept(state: Tensor) -> _Kept:
-    detached = state.detach()
-    return _Kept(detached, _version(state), had_graph=state.grad_fn is not None, values=detached.clone())
+    held = plain(state)
+    detached = held.detach()
+    return _Kept(detached, _version(held), had_graph=state.grad_fn is not None, values=detached.clone())
 
 
 def _layout(tensor: Tensor) -> list[tuple[int, int]]:

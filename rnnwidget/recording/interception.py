@@ -78,7 +78,11 @@ class _Enter(ModelHook):
                 parties.refuse(error)
                 return None
             attachment.running.append(weakref.ref(call))
-        changed = call.begin(arguments, keywords)
+        try:
+            changed = call.begin(arguments, keywords)
+        except BaseException:
+            attachment.ended(call)  # it never was entered, so that nobody will leave it
+            raise
         call.enter()
         return changed
 

@@ -20,6 +20,7 @@ from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.transforms import in_a_transform
 from rnnwidget.recording.twin import Arguments
 
 SHARE, AT_ONCE = 9, 3
@@ -125,8 +126,8 @@ class ModelCapture:
         return wanted is not None and wanted()
 
     def model_begins(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        """The model's call begins."""
-        if not self.is_wanted():
+        """The model's call begins; arguments of a call inside a transform of ``torch.func`` are gone with that."""
+        if not self.is_wanted() or in_a_transform():
             return
         if time.monotonic() >= self._resumes:
             self._left = AT_ONCE

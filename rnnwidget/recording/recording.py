@@ -21,6 +21,7 @@ from rnnwidget.recording.module_outputs import ModuleOutputs
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.saving import save
+from rnnwidget.recording.transforms import REFUSED, in_a_transform, outside_of_transforms, plainly_seen
 from rnnwidget.recording.unseen import WHY_UNSEEN
 from rnnwidget.recording.xarray_tree import data_tree
 
@@ -86,10 +87,12 @@ class Recording:
         self.received += 1
         goes_on, cut, given = self._begun.pop(seen.module.module, (False, False, ()))
         tap = None
+        if in_a_transform():
+            seen = self._plainly(seen)
         if self._gradients:
             through = given if goes_on else ()
             tap = GradientTap(seen.module.called, seen.handed, through, seen.beside)
-        with our_arithmetic(seen.call.input.device.type):
+        with outside_of_transforms(), our_arithmetic(seen.call.input.device.type):
             recorded = RecordedCall.of(seen, tap, cut=cut, whole=self._whole)
         current = self._current.get(seen.module.module)
         self.outputs_beside.called(seen.module.module, seen.call.layout, goes_on=goes_on)
@@ -98,6 +101,12 @@ class Recording:
             return
         self._current[seen.module.module] = [recorded]
         self._runs.append(self._current[seen.module.module])
+
+    def _plainly(self, seen: SeenCall) -> SeenCall:
+        if self._gradients:
+            raise NotImplementedError(REFUSED.format("a call with gradients, which are the transform's,"))
+        with outside_of_transforms():
+            return plainly_seen(seen)
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...]) -> None:
         """A call has ended, and these are the states that the user got."""
