@@ -112,6 +112,11 @@ class LayerRecording:
 
         States that build up over time, such as the cell state, are computed whole the first time and kept.
 
+        Raises
+        ------
+        TypeError, ValueError
+            ``steps`` is no slice, or one that leaves steps out.
+
         Examples
         --------
         >>> import torch, rnnwidget as rw
@@ -122,6 +127,9 @@ class LayerRecording:
         torch.Size([100, 1, 2])
         """
         full = self.source.family.site(site)
+        if not isinstance(steps, slice):
+            one = f"; slice({steps}, {steps + 1}) is that one step" if isinstance(steps, int) and steps >= 0 else ""
+            raise TypeError(f"a window is a slice of steps, such as slice(10, 20); got {steps!r:.80}{one}")
         start, stop, stride = steps.indices(self.source.steps)
         if stride != 1:
             raise ValueError(f"a window is a run of neighbouring steps, got {steps}")

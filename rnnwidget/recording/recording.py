@@ -164,6 +164,8 @@ class Recording:
         ------
         ImportError
             The package safetensors is missing: ``pip install 'rnnwidget[files]'``.
+        OSError
+            The folder is missing, the path is a folder, or the file cannot be written.
 
         Examples
         --------
