@@ -13,6 +13,12 @@ from rnnwidget.recording.coarse_levels import CoarseLevel, coarse_level
 from rnnwidget.recording.layer_source import LayerSource
 
 
+class NoCellError(AttributeError, KeyError):
+    """A layer's family has no cell state: ``hasattr`` is told so, and whoever asks for a site by name."""
+
+    __str__ = Exception.__str__
+
+
 class LayerRecording:
     """One layer and direction in one call, or in calls that each went on from the state of the one before.
 
@@ -84,7 +90,10 @@ class LayerRecording:
 
     @property
     def cell(self) -> Float[Tensor, "time batch unit"]:
-        """c_t; KeyError for a family without a cell state."""
+        """c_t; an AttributeError that is a KeyError too for a family without a cell state."""
+        if "cell" not in self.states:
+            known = ", ".join(self.states)
+            raise NoCellError(f"layer {self.name!r} of family {self.family!r} has no cell state; its states: {known}")
         return self["cell"]
 
     def preactivation(self, site: str) -> Float[Tensor, "time batch unit"]:
