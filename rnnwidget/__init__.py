@@ -78,7 +78,7 @@ _LATER = {
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "cells"])
 
 
 def __getattr__(name: str) -> object:

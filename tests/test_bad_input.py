@@ -241,6 +241,8 @@ def test_a_model_without_a_recurrent_module_is_told_what_it_has() -> None:
 
 def test_the_inspector_is_found_by_completion() -> None:
     assert "RNNInspector" in dir(rw)
+    assert set(dir(rw)) == {*rw.__all__, "cells"}
+    assert rw.editing is not None
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

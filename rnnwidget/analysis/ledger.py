@@ -13,6 +13,7 @@ from torch import Tensor
 from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.layer_source import Part
+from rnnwidget.recording.recording import Recording
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +82,8 @@ def cell_ledger(layer: LayerRecording, step: int | None = None) -> Ledger:
 
     Raises
     ------
+    TypeError
+        ``layer`` is no layer of a recording.
     ValueError
         The layer's family has no such memory, or it has read no steps.
     IndexError
@@ -96,6 +99,8 @@ def cell_ledger(layer: LayerRecording, step: int | None = None) -> Ledger:
     >>> ledger.written.shape, torch.allclose(ledger.total, recording["l0"].cell[-1], atol=1e-6)
     (torch.Size([6, 2, 4]), True)
     """
+    if not isinstance(layer, LayerRecording):
+        raise TypeError(f"cell_ledger reads one layer, such as recording['lstm.l0']; got {_what_it_is(layer)}")
     memory = _MEMORIES.get(layer.family)
     if memory is None:
         raise ValueError(
@@ -110,6 +115,12 @@ def cell_ledger(layer: LayerRecording, step: int | None = None) -> Ledger:
     with our_arithmetic(live.device.type):
         rank = _reading_rank(layer.source.parts, reverse=_REVERSE.search(layer.name) is not None)
         return _accounted(layer, memory, _Reading(rank, live, rank.masked_fill(~live, -1)), step)
+
+
+def _what_it_is(given: object) -> str:
+    if isinstance(given, Recording):
+        return f"a whole recording, which has {', '.join(map(repr, given.layers)) or 'no layers'}"
+    return f"{type(given).__name__}: {given!r:.80}"
 
 
 @dataclass(frozen=True)

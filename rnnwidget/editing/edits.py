@@ -31,6 +31,7 @@ def clamp(
 
     ``site`` is a gate, candidate or state by name or letter; ``value`` a number or a tensor that broadcasts to the
     scope ``(steps, batch, units)``. ``layer=None`` means every layer that has the site, None elsewhere means all.
+    ``steps`` is a step, a list of steps or a slice, by input position; a step past a sequence's end does nothing.
 
     Raises
     ------
@@ -74,6 +75,8 @@ def shift(
 
     For the rnn family this is an injected current. Scope and errors as for :func:`clamp`.
 
+    ``steps`` is a step, a list of steps or a slice, and a step past a sequence's end does nothing.
+
     Examples
     --------
     >>> import torch, rnnwidget as rw
@@ -100,6 +103,8 @@ def scale(
 ) -> Edit:
     """The value of ``site`` is multiplied. Scope and errors as for :func:`clamp`.
 
+    ``steps`` is a step, a list of steps or a slice, and a step past a sequence's end does nothing.
+
     Examples
     --------
     >>> import torch, rnnwidget as rw
@@ -122,6 +127,8 @@ def nudge(
     batch: Indices = None,
 ) -> Edit:
     """The value of ``site`` is added to, after the nonlinearity. Scope and errors as for :func:`clamp`.
+
+    ``steps`` is a step, a list of steps or a slice, and a step past a sequence's end does nothing.
 
     Examples
     --------

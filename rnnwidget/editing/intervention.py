@@ -27,6 +27,8 @@ from rnnwidget.recording.unseen import none_seen
 Run = tuple[object, Recording]
 PathKey = tuple[tuple[tuple[str, int], Path], ...]
 KEPT = 4
+TOLD, QUICKLY_COMPARED = 4, 2**24
+"""How many layers the text form tells of, and up to how many numbers it compares."""
 
 
 class InterventionResult:
@@ -50,6 +52,23 @@ class InterventionResult:
             for layer in self.recording.layers
             if layer in self.baseline_recording
         }
+
+    def __repr__(self) -> str:
+        layers = [layer for layer in self.recording.layers if layer in self.baseline_recording]
+        numbers = sum(call.output.numel() for call in self.recording.recorded_calls)
+        compared = bool(layers) and numbers <= QUICKLY_COMPARED
+        told = [f"{layer} {self._moved(layer)}" if compared else layer for layer in layers[:TOLD]]
+        what = "max |change|: " if compared else ""
+        return f"InterventionResult({what}{', '.join(told + ['…'] * (len(layers) > TOLD)) or 'no layer was called'})"
+
+    def _moved(self, layer: str) -> str:
+        """How far a layer's hidden state was moved at most, in three digits."""
+        before, after = (run[layer].hidden for run in (self.baseline_recording, self.recording))
+        if before.shape != after.shape:
+            return f"over {before.size(0)} and {after.size(0)} steps"
+        live = after.isfinite() & before.isfinite()
+        moved = (after - before)[live].abs()
+        return f"{float(moved.max()):.3g}" if moved.numel() else "no finite value"
 
 
 class BeforeAndAfter:

@@ -24,7 +24,7 @@ from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.stretches import Stretch, stretches
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerGradient:
     """The gradients of one layer and direction in its last call, by input position; NaN at padding.
 
@@ -49,6 +49,10 @@ class LayerGradient:
     def preactivation(self, site: str) -> Float[Tensor, "time batch unit"]:
         """∂L/∂(pre-activation) of a gate or candidate; for the rnn family of ``"hidden"``. KeyError otherwise."""
         return self._preactivations[self._family.site_with_preactivation(site)]
+
+    def __repr__(self) -> str:
+        steps, batch, units = self.hidden.shape
+        return f"LayerGradient({self._family.name}, time={steps}, batch={batch}, units={units})"
 
 
 class GradientFlow(Mapping[str, LayerGradient]):
@@ -85,6 +89,9 @@ class GradientFlow(Mapping[str, LayerGradient]):
 
     def __len__(self) -> int:
         return len(self._layers)
+
+    def __repr__(self) -> str:
+        return f"GradientFlow({', '.join(self)})"
 
 
 def _joined(parts: list[LayerGradient]) -> LayerGradient:

@@ -13,6 +13,12 @@ from rnnwidget.recording.coarse_levels import CoarseLevel, coarse_level
 from rnnwidget.recording.layer_source import LayerSource
 
 
+class NoCellError(AttributeError, KeyError):
+    """A layer's family has no cell state: ``hasattr`` is told so, and whoever asks for a site by name."""
+
+    __str__ = Exception.__str__
+
+
 class LayerRecording:
     """One layer and direction in one call, or in calls that each went on from the state of the one before.
 
@@ -84,7 +90,10 @@ class LayerRecording:
 
     @property
     def cell(self) -> Float[Tensor, "time batch unit"]:
-        """c_t; KeyError for a family without a cell state."""
+        """c_t; an AttributeError that is a KeyError too for a family without a cell state."""
+        if "cell" not in self.states:
+            known = ", ".join(self.states)
+            raise NoCellError(f"layer {self.name!r} of family {self.family!r} has no cell state; its states: {known}")
         return self["cell"]
 
     def preactivation(self, site: str) -> Float[Tensor, "time batch unit"]:
@@ -112,6 +121,11 @@ class LayerRecording:
 
         States that build up over time, such as the cell state, are computed whole the first time and kept.
 
+        Raises
+        ------
+        TypeError, ValueError
+            ``steps`` is no slice, or one that leaves steps out.
+
         Examples
         --------
         >>> import torch, rnnwidget as rw
@@ -122,6 +136,9 @@ class LayerRecording:
         torch.Size([100, 1, 2])
         """
         full = self.source.family.site(site)
+        if not isinstance(steps, slice):
+            one = f"; slice({steps}, {steps + 1}) is that one step" if isinstance(steps, int) and steps >= 0 else ""
+            raise TypeError(f"a window is a slice of steps, such as slice(10, 20); got {steps!r:.80}{one}")
         start, stop, stride = steps.indices(self.source.steps)
         if stride != 1:
             raise ValueError(f"a window is a run of neighbouring steps, got {steps}")

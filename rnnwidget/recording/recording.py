@@ -161,6 +161,16 @@ class Recording:
     def __contains__(self, layer: object) -> bool:
         return layer in self.layers
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the layers, as ``dict(recording)`` asks for them."""
+        return self.layers
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to a file that :func:`rnnwidget.load` opens: all numbers, no code and no weights.
 
@@ -173,6 +183,8 @@ class Recording:
         ------
         ImportError
             The package safetensors is missing: ``pip install 'rnnwidget[files]'``.
+        OSError
+            The folder is missing, the path is a folder, or the file cannot be written.
 
         Examples
         --------

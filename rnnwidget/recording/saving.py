@@ -37,6 +37,10 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> None:
     target = Path(path).resolve()
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: name a file in it, such as {target / 'run.safetensors'}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{target} cannot be written: there is no folder {target.parent}; make it first, or name one that exists"
+        )
     partial = target.with_name(f".rnnwidget-{secrets.token_hex(8)}.partial")
     try:
         with partial.open("xb") as file:

@@ -20,6 +20,14 @@ Encode = Callable[[Any], object]
 Words = tuple[tuple[str, ...], ...]
 
 NO_ENCODE = "give the inspector encode=, a function from the words to the model's input, and they can be retyped here"
+NO_WORDS = (
+    "there are no words to retype: give the inspector tokens=, the words of its inputs=, and encode=, a function from "
+    "such words to the model's input"
+)
+WORDS_GONE = (
+    "the input in force was set from Python and has no words; inspector.tokens = … sets those of every sequence, and "
+    "inspector.reset_inputs() goes back to the first input"
+)
 TOLD, SOME = 2, 4
 
 
@@ -85,13 +93,15 @@ class InputEdits:
         Raises
         ------
         TypeError, ValueError
-            There is no ``encode``, it failed, or the words are no lists of strings.
+            There are no words or no ``encode``, it failed, or the words are no lists of strings.
         """
+        if self._given is None:
+            raise ValueError(NO_WORDS)
         if self.encode is None:
             raise ValueError(NO_ENCODE)
         lists = token_lists(tokens) or []
-        if len(lists) != len(self._given or ()):
-            raise ValueError(f"tokens hold {len(lists)} sequences, the picture has {len(self._given or ())}")
+        if len(lists) != len(self._given):
+            raise ValueError(f"tokens hold {len(lists)} sequences, the picture has {len(self._given)}")
         try:
             inputs = self.encode(lists[0] if self._flat else [list(words) for words in lists])
         except Exception as error:
@@ -102,7 +112,11 @@ class InputEdits:
 
     def with_words(self, sequence: int, words: Sequence[str], *, padded: bool = True) -> Written:
         """The input for other words in one sequence; ``padded`` as the view has them, which ``encode`` is not given."""
-        given, shown = self.current.given or (), self.current.words or ()
+        given, shown = self.current.given, self.current.words or ()
+        if given is None:
+            raise ValueError(NO_WORDS if self._given is None else WORDS_GONE)
+        if not 0 <= sequence < len(given):
+            raise IndexError(f"there is no sequence {sequence}: the tokens hold {len(given)}, numbered from 0")
         lists = [list(own) for own in given]
         padding = len(shown[sequence]) - len(given[sequence]) if padded else 0
         lists[sequence] = without_padding(words, padding)

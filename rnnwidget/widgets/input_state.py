@@ -61,16 +61,18 @@ class InputState(ViewState):
         self._write(self._writing.original)
 
     def retype(self, words: Sequence[str], sequence: int | None = None) -> None:
-        """Other words in one sequence, by default the one on show; needs ``encode``.
+        """Other words in one sequence, by default the one on show; needs ``tokens`` and ``encode``.
+
+        Raises
+        ------
+        ValueError, IndexError
+            The input has no words, there is no ``encode`` or it failed, or there is no such sequence.
 
         Examples
         --------
         >>> inspector.retype(["not", "a", "good", "film"], sequence=0)  # doctest: +SKIP
         """
         own = self.sequence if sequence is None else sequence
-        count = len(self._writing.current.given or ())
-        if not 0 <= own < count:
-            raise IndexError(f"there is no sequence {own}: the tokens hold {count}, numbered from 0")
         self._write(self._writing.with_words(own, list(words), padded=False))
 
     def move_pulse(

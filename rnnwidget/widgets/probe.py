@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -214,7 +215,30 @@ class Probe:
 
     def _loss_of(self, output: object) -> Tensor:
         assert self._loss is not None
-        return self._loss(output) if self._targets is None else self._loss(output, self._targets)
+        if self._targets is not None:
+            return self._loss(output, self._targets)
+        try:
+            return self._loss(output)
+        except TypeError as error:
+            if not _wants_more(self._loss):
+                raise
+            raise TypeError(
+                f"loss= was called with the model's output alone, since there are no targets=: {error}; give targets=, "
+                "with which it is called as loss(output, targets), or a loss of the output alone"
+            ) from error
+
+
+def _wants_more(loss: Callable[..., Tensor]) -> bool:
+    """Whether one argument is too few for ``loss``; False where it does not say."""
+    try:
+        takes = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return False
+    try:
+        takes.bind(None)
+    except TypeError:
+        return True
+    return False
 
 
 def _active(edits: Sequence[Edit]) -> EditList | None:

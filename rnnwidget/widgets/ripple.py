@@ -54,6 +54,9 @@ class Ripple(anywidget.AnyWidget):
         self._version += 1
         self._frame = {"version": self._version} | frame
 
+    def __repr__(self) -> str:
+        return f"Ripple(after − before of the {self.state} state{'' if self.comm is not None else '; closed'})"
+
     def _on_drawn(self, change: object) -> None:
         if self._owed:
             self.publish()

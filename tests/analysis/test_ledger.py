@@ -1,5 +1,6 @@
 """The ledger of a memory against products written out step by step."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -195,6 +196,9 @@ def test_refusals() -> None:
     for step in (5, -1):
         with pytest.raises(IndexError, match="it has 5 steps"):
             rw.cell_ledger(recording["l0"], step)
+    for wrong, found in ((recording, "a whole recording, which has 'l0'"), ("l0", "str: 'l0'")):
+        with pytest.raises(TypeError, match=rf"reads one layer, such as recording\['lstm\.l0'\]; got {found}"):
+            inspect.unwrap(rw.cell_ledger)(wrong)  # the tests' own check of types stands before ours
 
 
 def test_it_is_told_in_one_line() -> None:

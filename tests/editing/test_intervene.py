@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import rnnwidget as rw
+from rnnwidget.editing import intervention
 from tests.cases import Case, assert_close, assert_same_bits
 from tests.widgets.models import Numbered
 
@@ -56,6 +57,34 @@ def test_no_edit_is_no_change() -> None:
     result = rw.intervene(answer().train(), X, [rw.shift("f", 0.0)])
     assert_same_bits(result.output, result.baseline)
     assert all((change == 0).all() for change in result.change.values())
+
+
+def test_the_text_form_says_how_far_the_layers_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = nn.LSTM(3, 4, num_layers=2), torch.randn(5, 2, 3)
+    result = rw.intervene(model, x, rw.nudge("hidden", 0.25, layer="l1", steps=[4]))
+    assert repr(result) == "InterventionResult(max |change|: l0 0, l1 0.25)"
+    monkeypatch.setattr(intervention, "QUICKLY_COMPARED", 39)
+    assert repr(result) == "InterventionResult(l0, l1)"
+    monkeypatch.undo()
+    assert repr(rw.intervene(model, x * torch.nan, [])) == (
+        "InterventionResult(max |change|: l0 no finite value, l1 no finite value)"
+    )
+    deep = rw.intervene(nn.GRU(3, 2, num_layers=5), x, [])
+    assert repr(deep) == "InterventionResult(max |change|: l0 0, l1 0, l2 0, l3 0, …)"
+
+
+def test_the_text_form_of_runs_of_other_lengths() -> None:
+    class Writer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, _ = self.gru(x[:1])
+            return self.gru(x[: 2 if bool(first.sum() > 10) else 3])[0]
+
+    result = rw.intervene(Writer(), torch.randn(4, 1, 3), rw.nudge("hidden", 50.0))
+    assert repr(result) == "InterventionResult(max |change|: gru.l0 over 3 and 2 steps)"
 
 
 def test_how_the_model_is_called() -> None:

@@ -1,10 +1,12 @@
 """Which calls are recorded, under which names, and for whom."""
 
+import inspect
 import os
 import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -295,7 +297,31 @@ def test_errors_name_what_exists() -> None:
     with rw.record(gru := nn.GRU(3, 4)) as recording:
         gru(torch.zeros(2, 1, 3))
     with pytest.raises(KeyError, match="cell"):
-        _ = recording["l0"].cell
+        _ = recording["l0"]["cell"]
+
+
+def test_a_layer_without_a_cell_state_has_no_such_attribute() -> None:
+    with rw.record(gru := nn.GRU(3, 4)) as recording:
+        gru(torch.zeros(2, 1, 3))
+    layer = recording["l0"]
+    assert not hasattr(layer, "cell")
+    assert getattr(layer, "cell", None) is None
+    assert "hidden" in dict(inspect.getmembers(layer))
+    for kind in (AttributeError, KeyError):
+        with pytest.raises(kind, match=r"^layer 'l0' of family 'gru' has no cell state; its states: hidden$"):
+            _ = layer.cell
+
+
+def test_a_recording_is_gone_through_by_its_layers(tmp_path: Path) -> None:
+    model = nn.LSTM(3, 4, num_layers=2)
+    with rw.record(model) as recording:
+        assert (list(recording), len(recording)) == ([], 0)
+        model(torch.zeros(2, 1, 3))
+    recording.save(tmp_path / "run.safetensors")
+    for each in (recording, rw.load(tmp_path / "run.safetensors")):
+        assert list(each) == list(each.keys()) == list(dict(each)) == ["l0", "l1"]
+        assert len(each) == 2
+        assert dict(each)["l1"] is each["l1"]
 
 
 def test_nothing_is_warned_about_on_the_way() -> None:

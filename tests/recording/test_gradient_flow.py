@@ -185,6 +185,8 @@ def test_errors_name_what_is_missing() -> None:
             recording.gradient_flow()
         case.call()[0].sum().backward()
     flow = recording.gradient_flow()
+    assert repr(flow) == "GradientFlow(l0)"
+    assert repr(flow["l0"]) == "LayerGradient({}, time={}, batch={}, units={})".format("lstm", *flow["l0"].hidden.shape)
     with pytest.raises(KeyError, match="l0"):
         flow["l7"]
     with pytest.raises(KeyError, match="pre-activation"):

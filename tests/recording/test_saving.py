@@ -112,6 +112,9 @@ def test_a_window_is_a_part_of_the_whole(data: st.DataObject, case: Case) -> Non
         assert bits(found) == bits(expected)
         with pytest.raises(ValueError, match="neighbouring"):
             loaded[name].window(site, slice(None, None, 2))
+        for given, told in ((3, r"got 3; slice\(3, 4\) is that one step"), (-1, "got -1$"), ([0, 1], r"got \[0, 1\]$")):
+            with pytest.raises(TypeError, match=rf"a window is a slice of steps, such as slice\(10, 20\); {told}"):
+                loaded[name].window(site, given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -324,8 +327,9 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(IsADirectoryError, match="name a file in it"):
         old.save(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first") as refused:
         old.save(tmp_path / "nowhere" / "run.safetensors")
+    assert "partial" not in str(refused.value)
 
 
 def test_a_new_file_replaces_the_old_one_where_a_link_leads(tmp_path: Path) -> None:

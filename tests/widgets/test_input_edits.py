@@ -185,6 +185,26 @@ def test_words_without_encode_are_not_editable_and_say_why(inspect):
         inspector.tokens = [["good"]]
 
 
+@pytest.mark.parametrize("given", [{}, {"encode": lambda words: torch.zeros(4, 1, 3)}])
+def test_without_words_nothing_is_retyped_and_what_is_missing_is_said(inspect, given):
+    inspector = inspect(nn.LSTM(3, 4), inputs=torch.randn(5, 1, 3), **given)
+    with pytest.raises(ValueError, match=r"no words to retype: give the inspector tokens=.* and encode="):
+        inspector.retype(["good"])
+    with pytest.raises(ValueError, match=r"no words to retype: give the inspector tokens=.* and encode="):
+        inspector.tokens = [["good"]]
+
+
+def test_an_input_without_words_says_how_there_are_some_again(texts):
+    _, inspector = texts
+    inspector.inputs = encode([["not"], ["bad"]])
+    assert inspector.tokens is None
+    with pytest.raises(ValueError, match=r"has no words; .*inspector\.reset_inputs\(\) goes back"):
+        inspector.retype(["good"])
+    inspector.tokens = [["good"], ["bad"]]
+    inspector.retype(["good", "film"])
+    assert inspector.tokens == [["good", "film"], ["bad"]]
+
+
 def test_encode_is_given_what_the_person_gave(inspect):
     seen = []
 

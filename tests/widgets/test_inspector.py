@@ -435,6 +435,32 @@ def test_without_a_loss_the_gradient_lane_says_what_it_needs(inspect):
     assert "loss=" in frame["gradient_message"]
 
 
+def of_two(output, targets):
+    return nn.functional.cross_entropy(output, targets)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), of_two])
+def test_a_loss_that_wants_targets_says_which_argument_gives_them(inspect, loss):
+    model, batch, _ = classifier_and_batch()
+    with pytest.raises(
+        TypeError, match=r"no targets=: .*missing 1 required positional argument: 'target.*give targets="
+    ):
+        rw.RNNInspector(model, inputs=batch, loss=loss)
+    inspector = inspect(model, loss=loss)
+    model(*batch)
+    assert "give targets=" in inspector._page.score._status["message"]
+
+
+def test_the_losss_own_exceptions_are_the_persons(inspect):
+    model, batch, _ = classifier_and_batch()
+    with pytest.raises(TypeError, match=r"^of_two\(\) missing 1 required positional argument: 'targets'$"):
+        rw.RNNInspector(model, inputs=batch, loss=lambda output: of_two(output).sum())
+    with pytest.raises(TypeError, match=r"^.*argument 'target'.* must be Tensor") as raised:
+        rw.RNNInspector(model, inputs=batch, loss=of_two, targets="none")
+    assert "targets=" not in str(raised.value)
+    assert inspect(model, inputs=batch, loss=lambda output, power=2: output.pow(power).sum()).recording is not None
+
+
 def test_a_model_can_be_copied_and_saved_while_attached_and_is_as_found_after_close():
     model, batch, _ = classifier_and_batch()
     state = {name: value.clone() for name, value in model.state_dict().items()}

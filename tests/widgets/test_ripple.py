@@ -133,6 +133,18 @@ class Translator(nn.Module):
         return self.decoder(torch.zeros(3, x.size(1), 4), state)[0]
 
 
+def test_the_text_form_is_one_line_that_a_converted_notebook_can_show(inspect):
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    ripple = inspector.ripple()
+    ripple.state = "cell"
+    assert repr(ripple) == "Ripple(after − before of the cell state)"
+    data = ripple._repr_mimebundle_()
+    assert (data[0] if isinstance(data, tuple) else data)["text/plain"] == repr(ripple)
+    inspector.close()
+    assert repr(ripple) == "Ripple(after − before of the cell state; closed)"
+
+
 def test_layers_of_other_steps_are_named_and_left_out(inspect):
     inspector = inspect(Translator(), inputs=torch.randn(6, 2, 3))
     ripple = shown(inspector)
