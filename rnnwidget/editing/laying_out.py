@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from rnnwidget.cells import Family
 from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import check_batch, check_units, check_width, in_three_dimensions
 from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.own_step import site_widths
 from rnnwidget.recording.recurrent_call import RecurrentCall
 
 
@@ -54,7 +56,7 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) ->
     """The edit over ``(time, batch, unit)`` of one layer in a call; None where nothing of it falls there."""
     steps, done, width = call.layout.steps, place.done, layer.width(edit.site)
     if width is None:
-        width = call.initial[layer.family.states.index(edit.site) if edit.site in layer.family.states else 0].size(-1)
+        width = _width_in(call, layer.family, edit.site)
         check_units(edit, width)
     window = _window(edit, done, steps)
     if edit.number is not None and window is not None:
@@ -72,6 +74,14 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) ->
     elif done == 0:
         return scoped
     return scoped if scoped.mask is None or bool(scoped.mask.any()) else None
+
+
+def _width_in(call: RecurrentCall, family: Family, site: str) -> int:
+    """How many units a site of a registered module has, which its states and its step tell."""
+    module = call.weights[0][0]
+    if site in family.states or not isinstance(module, nn.Module) or not call.input.numel():
+        return call.initial[family.states.index(site) if site in family.states else 0].size(-1)
+    return site_widths(module, call)[site]
 
 
 def _window(edit: Edit, done: int, steps: int) -> tuple[int, int] | None:

@@ -17,7 +17,8 @@ from rnnwidget.recording.opaque import refuse_if_opaque
 class Layer:
     """One layer and direction of one recurrent module.
 
-    ``hidden_size`` is None for a registered module, which tells its widths only when it is called.
+    ``hidden_size`` is None for a registered module that tells its widths only when it is called. Where such a module
+    carries several states, its ``hidden_size`` tells of the hidden one alone.
     """
 
     name: str
@@ -26,9 +27,12 @@ class Layer:
     reverse: bool = False
     hidden_size: int | None = None
     projected_size: int | None = None
+    registered: bool = False
 
     def width(self, site: str) -> int | None:
         """How many units ``site`` has; None if only a call can tell."""
+        if self.registered and site != "hidden" and len(self.family.states) > 1:
+            return None
         return self.projected_size if site == "hidden" and self.projected_size else self.hidden_size
 
 
@@ -117,7 +121,8 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
         registration = registration_of(module)
         if registration is not None:
             size = getattr(module, "hidden_size", None)
-            layer = Layer(clean or "cell", registration.family, hidden_size=size if isinstance(size, int) else None)
+            known = size if isinstance(size, int) else None
+            layer = Layer(clean or "cell", registration.family, hidden_size=known, registered=True)
             found.append(RecurrentModule(clean, module, (layer,), registration))
         elif isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
             sizes = module.num_layers, module.hidden_size, module.proj_size

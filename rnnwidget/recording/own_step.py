@@ -1,10 +1,11 @@
-"""Whether a registered step is what its module computes: an edited run is made of steps."""
+"""A registered step by itself: how wide its sites are, and whether it is what its module computes."""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
 import weakref
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,28 @@ from rnnwidget.cells.edits import NO_EDITS
 from rnnwidget.cells.layer_run import LayerRun
 from rnnwidget.cells.step_family import StepFamily
 from rnnwidget.recording.modules import RecurrentModule
-from rnnwidget.recording.randomness import Noise, drawn_as_from
+from rnnwidget.recording.randomness import Noise, PrivateRandomness, drawn_as_from
 from rnnwidget.recording.recurrent_call import RecurrentCall
 
 FIRST, NEAR = 8, 1e-3
 """Steps that are compared, few enough for a chaotic layer to stay near; and how near relative to max(1, |h|)."""
+
+_widths: weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], Mapping[str, int]]] = weakref.WeakKeyDictionary()
+
+
+def site_widths(module: nn.Module, call: RecurrentCall) -> Mapping[str, int]:
+    """How many units each site has, by the first step of a call of one or more; what the step raises passes."""
+    assert isinstance(call.family, StepFamily)
+    now, before = call.layout.to_time_first(call.input)[0], tuple(state[0] for state in call.initial)
+    key = call.family.name, *(tensor.size(-1) for tensor in (now, *before))
+    known = _widths.setdefault(module, {})
+    if key not in known:
+        with PrivateRandomness(), torch.no_grad():
+            run = LayerRun(now[None], before, before[0][None][:0], module)
+            at = call.family.advance(run, now, before, NO_EDITS)
+        known[key] = {site: value.size(-1) for site, value in at.values.items()}
+    return known[key]
+
 
 _compared: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 

@@ -62,7 +62,10 @@ class ViewState(traitlets.HasTraits):
     @traitlets.validate("units")
     def _valid_units(self, proposal: Any) -> list[int]:
         layer = self._layers[self.layer]
-        width = layer.hidden_size or (self._picture.recording[layer.name].hidden.size(-1) if self._picture else 0)
+        width = layer.hidden_size or 0
+        if self._picture is not None:
+            recorded = self._picture.recording[layer.name]
+            width = max(recorded[state].size(-1) for state in recorded.states)
         outside = [unit for unit in proposal["value"] if not 0 <= unit < width]
         if outside:
             raise IndexError(f"units {outside} do not exist; layer {self.layer!r} has units 0 to {width - 1}")
