@@ -22,6 +22,8 @@ export class Header {
   private readonly residual = make("span", { class: "rnnwidget-residual" });
   private readonly activity = make("span", { class: "rnnwidget-activity", role: "status" });
   private frame: FilledFrame | null = null;
+  /** Whether there is a number in the box that has not been asked for. */
+  private typing = false;
 
   constructor(private readonly link: Link) {
     this.layers = new Choice("layer", (layer) => link.set({ layer }));
@@ -39,7 +41,15 @@ export class Header {
     );
     this.previous.addEventListener("click", () => this.go(-1));
     this.next.addEventListener("click", () => this.go(1));
+    this.index.addEventListener("input", () => {
+      this.typing = true;
+    });
     this.index.addEventListener("change", () => this.jump());
+    this.index.addEventListener("keydown", ({ key }) => {
+      // Chromium tells of no change where what was typed lies outside the range.
+      if (key === "Enter") this.jump();
+      if (key === "Escape") this.putBack();
+    });
   }
 
   show(frame: Frame): void {
@@ -84,11 +94,19 @@ export class Header {
     if (wanted >= 0 && wanted < this.frame.sequences) this.link.set({ sequence: wanted });
   }
 
+  /** To the number that was typed; where there is none such the box goes back to the one on show. */
   private jump(): void {
-    const wanted = Math.round(Number(this.index.value)) - 1;
-    const valid = this.frame && wanted >= 0 && wanted < this.frame.sequences && this.index.value !== "";
-    if (valid) this.link.set({ sequence: wanted });
-    else if (this.frame) this.index.value = String(this.frame.sequence + 1);
+    if (!this.frame || !this.typing) return;
+    const sequence = Math.round(Number(this.index.value)) - 1;
+    const valid = sequence >= 0 && sequence < this.frame.sequences && this.index.value !== "";
+    if (!valid) this.putBack();
+    else this.link.set({ sequence });
+    this.typing = false;
+  }
+
+  private putBack(): void {
+    this.typing = false;
+    if (this.frame) this.index.value = String(this.frame.sequence + 1);
   }
 }
 

@@ -21,6 +21,22 @@ describe("the header", () => {
     expect([model.get("sequence"), input.value]).toEqual([11, "3"]);
   });
 
+  it("goes back to the sequence on show at once where there is none of that number, and on Escape", async () => {
+    const { find, model, show } = await mount();
+    await show(lstmFrame({}, { version: 2, sequences: 2, sequence: 1 }));
+    const input = find<HTMLInputElement>("input[aria-label=sequence]");
+    input.focus();
+    input.select();
+    await userEvent.keyboard("99{Enter}");
+    expect([input.value, document.activeElement]).toEqual(["2", input]);
+    input.select();
+    await userEvent.keyboard("1{Escape}");
+    expect(input.value).toBe("2");
+    input.blur();
+    expect(model.get("sequence")).toBe(2);
+    expect(model.saved.some((values) => "sequence" in values)).toBe(false);
+  });
+
   it("is a radiogroup with one tab stop that arrows move through", async () => {
     const { find, root, model } = await mount();
     const radios = [...root.querySelectorAll<HTMLElement>("[aria-label=layer] [role=radio]")];
