@@ -154,6 +154,8 @@ export interface Gate {
   low: string;
   high: string;
   clamp: [number, number];
+  /** What a clamp can hold it at, where that is more than the slider has; null is no end. */
+  bounds?: (number | null)[];
   shift: [number, number];
   scale: [number, number];
   kinds: Kind[];

@@ -74,7 +74,9 @@ export class GatePanel implements Hands {
 
   show(frame: FilledFrame): void {
     this.frame = frame;
-    const gates = JSON.stringify(frame.panel.map((gate) => ({ ...gate, shift: null, scale: null })));
+    const gates = JSON.stringify(
+      frame.panel.map((gate) => ({ ...gate, shift: null, scale: null, clamp: null })),
+    );
     if (gates !== this.gates) this.build(gates);
     for (const [place, dial] of this.dials.entries()) {
       dial.fit(frame.panel[place]!);

@@ -51,8 +51,15 @@ def _value(edit: Edit) -> str:
         return {"lesion": "the mean", "patch": "a recording"}.get(edit.operation, "a tensor")
     if edit.operation == "lesion":
         return "zero"
-    text = f"{edit.number:+.2f}" if edit.operation in ("shift", "nudge") else f"{edit.number:.2f}"
-    return text.replace("-", "−")
+    sign = "+" if edit.operation in ("shift", "nudge") else ""
+    return _figure(edit.number, sign).replace("-", "−")
+
+
+def _figure(number: float, sign: str) -> str:
+    """Two decimals, and more where they would make a whole number of what is none: 0.001 is not zero."""
+    whole = float(number).is_integer()
+    digits = next((few for few in range(2, 7) if whole or not float(f"{number:.{few}f}").is_integer()), None)
+    return f"{number:{sign}.1e}" if digits is None or abs(number) >= 1e6 else f"{number:{sign}.{digits}f}"
 
 
 def _when(edit: Edit) -> str:
