@@ -2,7 +2,7 @@ import { onPress, putAway } from "./button";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
-import type { InputWish } from "./input_wish";
+import { type InputWish, RESET_INPUT } from "./input_wish";
 import { isolated, quotedToken, turnsOthers } from "./isolation";
 import { type WordEditor, wordEditor } from "./word_editor";
 
@@ -28,7 +28,7 @@ export class RunningText {
   readonly element = make("div", { class: "rnnwidget-passage" });
   private readonly line = make("div", { class: "rnnwidget-text", role: "group", tabindex: "0", dir: "auto" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
-  private readonly reset = make("button", { type: "button" }, "reset input");
+  private readonly reset = make("button", { type: "button", title: RESET_INPUT }, "reset input");
   private readonly foot = make(
     "div",
     { class: "rnnwidget-passage-foot rnnwidget-muted" },

@@ -255,6 +255,16 @@ describe("resetting", () => {
     expect(view.model.requests().at(-1)).toMatchObject({ serial: 2, clear: true, before: [{ serial: 1 }] });
   });
 
+  it("of edits and of the input each say what they put back", async () => {
+    const told = ["“bad” → “good”"];
+    const writing = { words: "", pulses: null, told, changed_steps: [2], reads: null } as never;
+    const view = await mount({ _frame: lstmFrame({ edited: true }, { writing }) });
+    const [edits, input] = [view.find(".rnnwidget-clear"), view.find(".rnnwidget-passage-foot button")];
+    expect([edits.textContent, input.textContent]).toEqual(["reset edits", "reset input"]);
+    expect(edits.title).toContain("words and pulses that were changed stay");
+    expect(input.title).toContain("edits of gates stay");
+  });
+
   it("is off while nothing is edited", async () => {
     const view = await mount();
     expect(view.find<HTMLButtonElement>(".rnnwidget-clear").ariaDisabled).toBe("true");
