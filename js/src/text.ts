@@ -40,6 +40,10 @@ export class RunningText {
   private frame: FilledFrame | null = null;
   private editor: (WordEditor & { step: number }) | null = null;
   private still = false;
+  /** Where the pointer was seen last. */
+  private pointer: { x: number; y: number } | null = null;
+  /** The cursor moves to the word that is pointed at, which can be seen. */
+  private pointing = false;
 
   constructor(
     private readonly cursor: Cursor,
@@ -49,11 +53,20 @@ export class RunningText {
     const follow = (event: Event) => {
       const step = event.target instanceof HTMLElement ? event.target.dataset.step : undefined;
       if (step === undefined) return;
+      this.pointing = true;
       cursor.move({ step: Number(step) });
+      this.pointing = false;
       if (event.type === "click" && this.editable) this.edit(Number(step));
     };
     this.line.addEventListener("pointerover", (event) => {
-      if (!this.editor) follow(event);
+      const { clientX: x, clientY: y } = event;
+      // Where the text has been scrolled under a pointer that rests, nobody points at another word.
+      const rests = x === this.pointer?.x && y === this.pointer.y;
+      this.pointer = { x, y };
+      if (!this.editor && !rests) follow(event);
+    });
+    this.line.addEventListener("pointermove", ({ clientX: x, clientY: y }) => {
+      this.pointer = { x, y };
     });
     this.line.addEventListener("click", follow);
     this.line.addEventListener("keydown", (event) => this.onKey(event));
@@ -208,15 +221,15 @@ export class RunningText {
       this.marked = word;
     }
     this.tell();
-    if (word && follow && !this.line.matches(":hover")) this.reveal(word);
+    if (word && follow && !this.pointing) this.reveal(word);
   }
 
   /** Scrolls the text only, never the notebook. */
   private reveal(word: HTMLElement): void {
-    const top = word.offsetTop - this.line.offsetTop;
-    const view = this.line.clientHeight;
-    if (top < this.line.scrollTop) this.line.scrollTop = top;
-    else if (top + word.offsetHeight > this.line.scrollTop + view)
-      this.line.scrollTop = top + word.offsetHeight - view;
+    const [view, own] = [this.line.getBoundingClientRect(), word.getBoundingClientRect()];
+    const above = own.top - view.top;
+    const below = own.bottom - (view.top + this.line.clientHeight);
+    if (above < 0) this.line.scrollTop += above;
+    else if (below > 0) this.line.scrollTop += below;
   }
 }
