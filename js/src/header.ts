@@ -77,11 +77,12 @@ export class Header {
     this.sequences.title = `sequence index ${sequence} in Python`;
     turnOff(this.previous, sequence <= 0);
     turnOff(this.next, sequence >= sequences - 1);
-    setText(this.residual, `one-step residual ${residual.text} ${residual.ok ? "✓" : "⚠"}`);
-    this.residual.classList.toggle("rnnwidget-warning", !residual.ok);
-    this.residual.title = residual.ok
-      ? "the hidden state rebuilt from the gates agrees with the model’s own"
-      : "the hidden state rebuilt from the gates does not agree with the model’s own";
+    const { text, ok } = residual;
+    const number = /\d/.test(text);
+    setText(this.residual, `one-step residual${number ? "" : ":"} ${text} ${ok ? "✓" : "⚠"}`);
+    this.residual.classList.toggle("rnnwidget-warning", !ok);
+    const agrees = ok ? "agrees" : number ? "does not agree" : "cannot be compared";
+    this.residual.title = `the hidden state rebuilt from the gates ${agrees} with the model’s own`;
   }
 
   tell(activity: string): void {

@@ -61,6 +61,14 @@ describe("the header", () => {
     expect(find(".rnnwidget-calls").checkVisibility()).toBe(true);
   });
 
+  it("says in a sentence that there is no residual", async () => {
+    const { find } = await mount({
+      _frame: lstmFrame({}, { residual: { text: "a state is not finite", ok: false } }),
+    });
+    expect(find(".rnnwidget-residual").textContent).toBe("one-step residual: a state is not finite ⚠");
+    expect(find(".rnnwidget-residual").title).toContain("cannot be compared");
+  });
+
   it("shows a residual that is not small as a warning", async () => {
     const { find, show } = await mount();
     expect(find(".rnnwidget-residual").textContent).toBe("one-step residual 9e−08 ✓");
