@@ -51,3 +51,19 @@ describe("a long text", () => {
     expect(marked()).toBe("44");
   });
 });
+
+describe("the word at the cursor", () => {
+  it("covers no letter beside it", async () => {
+    const tokens = ["very", "good", ".", "really"];
+    const { find } = await mount({ _frame: lstmFrame({ steps: 4 }, { tokens }) });
+    for (const step of [1, 2]) {
+      const word = find(`.rnnwidget-text [data-step='${step}']`);
+      word.click();
+      expect(word.classList).toContain("rnnwidget-at-cursor");
+      const shadow = getComputedStyle(word).boxShadow;
+      const parts = [...shadow.matchAll(/(-?[\d.]+)px (-?[\d.]+)px (-?[\d.]+)px (-?[\d.]+)px/g)];
+      expect(parts.length).toBeGreaterThan(0);
+      for (const [, x, , blur, spread] of parts) expect([x, blur, spread]).toEqual(["0", "0", "0"]);
+    }
+  });
+});
