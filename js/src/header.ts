@@ -1,6 +1,7 @@
 import { turnOff } from "./button";
 import { Choice } from "./choice";
 import { make, setText } from "./dom";
+import { formatCount } from "./format";
 import type { FilledFrame, Frame } from "./frame";
 import { isFilled } from "./frame";
 import { isolated } from "./isolation";
@@ -63,7 +64,7 @@ export class Header {
     const options = layers.map(({ name, label, title, family, units }) => ({
       value: name,
       text: distinct ? label : name,
-      name: `${label} (${title ?? isolated(name)}, ${familyName(family)}${units === null ? "" : `, ${units} units`})`,
+      name: `${label} (${title ?? isolated(name)}, ${familyName(family)}${units === null ? "" : `, ${formatCount(units, "unit")}`})`,
     }));
     this.layers.show(options, layer);
     this.calls.hidden = calls === 1;

@@ -386,6 +386,10 @@ describe("the steps", () => {
       ["3–8", false, "true"],
       ["all 60", false, "false"],
     ]);
+    view.model.receive({ steps: [5, 6] });
+    expect(steps(view)[0]).toEqual(["5", false, "true"]);
+    expect(view.find("[aria-label=steps] button").getAttribute("aria-label")).toBe("brushed, step 5");
+    view.model.receive({ steps: [3, 9] });
     drag(slider(view, "forget gate shift"), 1);
     await nextFrame();
     expect(view.model.requests().at(-1)).toMatchObject({ steps: [3, 9] });

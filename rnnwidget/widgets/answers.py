@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnwidget.recording.module_outputs import first_tensor
 from rnnwidget.widgets.closing import open_widgets, with_parts
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.isolation import isolated
 from rnnwidget.widgets.output_axes import Wanted, class_scores, last_outputs, own_series
 
@@ -135,7 +136,8 @@ class Reader:
         if meaning == "sigmoid" and names is not None and len(names) == 2 and vector.numel() == 1:
             names = names[1:]
         if names is not None and len(names) != vector.numel():
-            raise ValueError(f"labels has {len(names)} names, but the model's output has {vector.numel()} classes")
+            has = counted(vector.numel(), "class", "classes")
+            raise ValueError(f"labels has {counted(len(names), 'name')}, but the model's output has {has}")
         return _reading(_chances(vector, meaning), names, f"probability ({meaning} of the output){where}", (0.0, 1.0))
 
     def _next_token(self, tensor: Tensor, wanted: Wanted) -> Reading | None:
@@ -144,8 +146,8 @@ class Reader:
         by_class = tensor.dim() > 2 and tensor.size(-1) != len(names) and tensor.size(1) == len(names)
         own = class_scores(tensor, wanted) if by_class else last_outputs(tensor, wanted, per_step=False)
         if own is None or own[0].numel() != len(names):
-            found = "of another shape" if own is None else f"with {own[0].numel()} numbers for one step"
-            raise ValueError(f"vocabulary has {len(names)} tokens, but the model's output is {found}")
+            found = "of another shape" if own is None else f"with {counted(own[0].numel(), 'number')} for one step"
+            raise ValueError(f"vocabulary has {counted(len(names), 'token')}, but the model's output is {found}")
         vector, where = own
         meaning = "softmax" if self.logits else self._meaning
         if meaning is not None:

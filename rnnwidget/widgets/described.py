@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnnwidget.editing import Edit
+from rnnwidget.widgets.counted import steps_told
 from rnnwidget.widgets.dials import window_of
 from rnnwidget.widgets.isolation import isolated
 
@@ -65,8 +66,7 @@ def _figure(number: float, sign: str) -> str:
 def _when(edit: Edit) -> str:
     window = window_of(edit)
     if window is not None:
-        first, last = window[0], window[1] - 1
-        return f"step {first}" if first == last else f"steps {first} to {last}"
+        return steps_told(*window)
     if isinstance(edit.steps, slice):
         return f"from step {edit.steps.start or 0}" if edit.steps.stop is None else "some steps"
     return _listed("step", edit.steps or ())

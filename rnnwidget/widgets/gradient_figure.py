@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from rnnwidget.widgets.closing import close_with_parts
+from rnnwidget.widgets.counted import counted
 
 # Okabe & Ito's palette, legible to colour-blind readers on light and dark grounds.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -111,5 +112,5 @@ def _counted(lines: Mapping[str, np.ndarray]) -> str:
 def _undrawn(line: np.ndarray) -> str:
     """Where a layer has no point on the log scale."""
     counts = {"not finite": int((~np.isfinite(line)).sum()), "zero": int((line == 0).sum())}
-    told = [f"{what} at {count} step{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    told = [f"{what} at {counted(count, 'step')}" for what, count in counts.items() if count]
     return f" ({', '.join(told)})" if told else ""

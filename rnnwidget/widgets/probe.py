@@ -20,6 +20,7 @@ from rnnwidget.recording.model_state import ModelState
 from rnnwidget.recording.prefixes import TimeAxis, has_time, leaves
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
@@ -152,7 +153,8 @@ class Probe:
         assert self._written is not None
         sequences = [int(run[run.layers[0]].lengths.numel()) if run.layers else 0 for _, run in (before, after)]
         if sequences[0] != sequences[1]:
-            raise ValueError(f"the input holds {sequences[1]} sequences, the picture has {sequences[0]}: keep as many")
+            holds = counted(sequences[1], "sequence")
+            raise ValueError(f"the input holds {holds}, the picture has {sequences[0]}: keep as many")
         self._written = (self._written[0], fitted(self._written[1], after[1]))
         return self._picture(before, after, edits)
 
