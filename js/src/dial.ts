@@ -1,6 +1,6 @@
 import { onPress, turnOff } from "./button";
 import { Choice } from "./choice";
-import { make, setAttribute, setCutBefore, setText, uniqueId } from "./dom";
+import { make, setAttribute, setText, uniqueId } from "./dom";
 import { formatExact, formatShort, formatSigned } from "./format";
 import type { Gate, Kind } from "./frame";
 import type { Inherited, Setting, Track } from "./link";
@@ -137,7 +137,13 @@ export class Dial {
 
   private tell(): void {
     const [name, numbers] = this.answers;
-    setCutBefore(this.words[1]!, name && `${name} ${numbers}`, numbers.length + 1);
+    if (this.words[1]!.title !== `${name} ${numbers}`.trim()) {
+      this.words[1]!.replaceChildren(
+        ...(name ? [make("span", {}, `${name} `)] : []),
+        make("span", {}, numbers),
+      );
+      this.words[1]!.title = `${name} ${numbers}`.trim();
+    }
     setText(this.wide, this.inherited);
     this.wide.title = this.inherited;
     this.wide.hidden = this.inherited === "" || this.said.textContent !== "";

@@ -19,7 +19,7 @@ import { WaitingView } from "./waiting";
 const ACTIVITY: Record<Waiting, string> = {
   no: "",
   busy: "re-running …",
-  silent: "no answer from the kernel; the picture is the last one",
+  silent: "no answer from the kernel: the last picture",
 };
 
 /** One view of the score: takes frames from the link, paints them, and says which one is on the page. */

@@ -501,7 +501,7 @@ describe("busy", () => {
     vi.advanceTimersByTime(9_900);
     expect(activity.textContent).toBe("re-running …");
     vi.advanceTimersByTime(200);
-    expect(activity.textContent).toBe("no answer from the kernel; the picture is the last one");
+    expect(activity.textContent).toBe("no answer from the kernel: the last picture");
     view.model.receive({ _status: { state: "ready", message: "", answers: 2 } });
     expect(activity.textContent).toBe("");
     vi.advanceTimersByTime(20_000);

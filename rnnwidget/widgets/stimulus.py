@@ -16,10 +16,7 @@ from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.twin import Arguments
 from rnnwidget.widgets.counted import counted, steps_told
 
-NOT_FOUND = (
-    "the layer reads something that the model computes from its input, or that stands there twice: "
-    "set inspector.inputs from Python instead"
-)
+NOT_FOUND = "the channel is computed from the input, or stands there twice: set inspector.inputs instead"
 COMPARED = 16
 """So many sequences are looked at to tell where an input is read."""
 
