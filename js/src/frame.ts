@@ -176,6 +176,8 @@ export interface FilledFrame extends WaitingFrame {
   layer: string;
   /** How often the layer was called, each time from a state of its own; the last call is shown. */
   calls: number;
+  /** What computes otherwise since the model is in training mode; empty where nothing does. */
+  training?: string;
   sequences: number;
   sequence: number;
   sequence_label: string;

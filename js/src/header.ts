@@ -7,6 +7,9 @@ import { isFilled } from "./frame";
 import { isolated } from "./isolation";
 import type { Link } from "./link";
 
+const TRAINING =
+  "the answer is that of a training run: it goes by what dropout left, or by the other sequences of the batch; after model.eval() it is the one that the model gives in use";
+
 /** Title, layer and sequence choosers, one-step residual, and whether something is under way. */
 export class Header {
   readonly element: HTMLElement;
@@ -14,6 +17,7 @@ export class Header {
   private readonly layers: Choice;
   private readonly layerGroup: HTMLElement;
   private readonly calls = make("span", { class: "rnnwidget-calls rnnwidget-muted" });
+  private readonly training = make("span", { class: "rnnwidget-training rnnwidget-muted", title: TRAINING });
   private readonly sequences: HTMLElement;
   private readonly index = make("input", { type: "number", min: "1", step: "1", "aria-label": "sequence" });
   private readonly count = make("span", {});
@@ -36,6 +40,7 @@ export class Header {
       this.title,
       this.layerGroup,
       this.calls,
+      this.training,
       this.sequences,
       this.residual,
       this.activity,
@@ -56,10 +61,11 @@ export class Header {
   show(frame: Frame): void {
     setText(this.title, frame.title);
     this.frame = isFilled(frame) ? frame : null;
-    for (const part of [this.layerGroup, this.calls, this.sequences, this.residual])
+    for (const part of [this.layerGroup, this.calls, this.training, this.sequences, this.residual])
       part.hidden = !this.frame;
     if (!this.frame) return;
-    const { layers, layer, calls, residual, sequences, sequence, sequence_label } = this.frame;
+    const { layers, layer, calls, training = "", residual } = this.frame;
+    const { sequences, sequence, sequence_label } = this.frame;
     const distinct = new Set(layers.map(({ label }) => label)).size === layers.length;
     const options = layers.map(({ name, label, title, family, units }) => ({
       value: name,
@@ -70,6 +76,8 @@ export class Header {
     this.calls.hidden = calls === 1;
     setText(this.calls, `last of ${calls} calls`);
     this.calls.title = `the model called this layer ${calls} times, each time from a state that the layer had not just given: edits act in every call, the last is shown, and rw.record(model) keeps them all`;
+    setText(this.training, training);
+    this.training.hidden = training === "";
     if (document.activeElement !== this.index) this.index.value = String(sequence + 1);
     this.index.max = String(sequences);
     this.index.style.width = `${String(sequences).length + 3}ch`;

@@ -61,6 +61,17 @@ describe("the header", () => {
     expect(find(".rnnwidget-calls").checkVisibility()).toBe(true);
   });
 
+  it("says so where the model is in training mode and that makes a difference", async () => {
+    const { find, show } = await mount();
+    const told = find(".rnnwidget-training");
+    expect(told.checkVisibility()).toBe(false);
+    await show(lstmFrame({}, { version: 2, training: "training mode: dropout is active" }));
+    expect([told.textContent, told.checkVisibility()]).toEqual(["training mode: dropout is active", true]);
+    expect(told.title).toContain("model.eval()");
+    await show(lstmFrame({}, { version: 3, training: "" }));
+    expect(told.checkVisibility()).toBe(false);
+  });
+
   it("says in a sentence that there is no residual", async () => {
     const { find } = await mount({
       _frame: lstmFrame({}, { residual: { text: "a state is not finite", ok: false } }),

@@ -24,6 +24,7 @@ from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
+from rnnwidget.widgets.training_mode import training_noise
 
 MOVED = (
     "no gradient for the changed input: targets= seem to be values for each step, and words stand at other steps now"
@@ -174,7 +175,8 @@ class Probe:
             flow, why = self._flow(edits)
         self._state = self.twin.counted  # after the runs: a model may write to its parameters in its forward
         self._unedited[before[1]] = self._inputs, self._state
-        picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why)
+        training = training_noise(self.twin.parts, self._state.training)
+        picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why, training=training)
         return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
 
     def _flow(self, edits: Sequence[Edit]) -> tuple[GradientFlow | None, str]:
