@@ -44,6 +44,8 @@ export class RunningText {
   private pointer: { x: number; y: number } | null = null;
   /** The cursor moves to the word that is pointed at, which can be seen. */
   private pointing = false;
+  /** Whether somebody has moved the cursor from elsewhere; until then the text stands at its beginning. */
+  private revealed = false;
 
   constructor(
     private readonly cursor: Cursor,
@@ -224,8 +226,14 @@ export class RunningText {
     if (word && follow && !this.pointing) this.reveal(word);
   }
 
+  /** The lines break elsewhere: the word that the text has been scrolled to is looked for again. */
+  laidOutAnew(): void {
+    if (this.revealed && this.marked && !this.element.hidden) this.reveal(this.marked);
+  }
+
   /** Scrolls the text only, never the notebook. */
   private reveal(word: HTMLElement): void {
+    this.revealed = true;
     const [view, own] = [this.line.getBoundingClientRect(), word.getBoundingClientRect()];
     const above = own.top - view.top;
     const below = own.bottom - (view.top + this.line.clientHeight);

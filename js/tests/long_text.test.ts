@@ -32,6 +32,28 @@ describe("a long text", () => {
     expect(document.scrollingElement!.scrollTop).toBe(page);
   });
 
+  it("keeps the word in sight where its lines break anew, and begins at its beginning", async () => {
+    const { find, element } = await long();
+    const line = find(".rnnwidget-text");
+    const drawn = () => find<HTMLCanvasElement>(HEATMAP).width;
+    const resized = async (width: number) => {
+      const before = drawn();
+      element.style.width = `${width}px`;
+      await expect.poll(drawn).not.toBe(before);
+    };
+    await resized(500);
+    expect(line.scrollTop).toBe(0);
+    for (let by = 0; by < STEPS; by++) left(line);
+    for (let by = 0; by < 40; by++)
+      line.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+    for (const width of [1000, 420]) {
+      await resized(width);
+      const word = find(".rnnwidget-text .rnnwidget-at-cursor").getBoundingClientRect();
+      expect(word.top).toBeGreaterThanOrEqual(line.getBoundingClientRect().top - 1);
+      expect(word.bottom).toBeLessThanOrEqual(line.getBoundingClientRect().bottom + 1);
+    }
+  });
+
   it("that scrolls under a pointer at rest leaves the cursor where it was moved to", async () => {
     const { find } = await long();
     const line = find(".rnnwidget-text");
