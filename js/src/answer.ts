@@ -26,7 +26,7 @@ export function answerRange(answer: Answer): [number, number] {
   return low === high ? [0, 1] : [low, high];
 }
 
-/** All labels, or the largest of many; the picked one is always there. */
+/** All labels, or of many those of the largest numbers, whatever their sign; the picked one is always there. */
 export function barsOf(answer: Answer): Bar[] {
   const bars = answer.labels.map((label, index) => ({
     label,
@@ -36,7 +36,8 @@ export function barsOf(answer: Answer): Bar[] {
     truth: answer.truth?.[index],
   }));
   if (bars.length <= MOST) return bars;
-  const size = (bar: Bar) => (bar.picked ? Number.POSITIVE_INFINITY : Math.max(bar.after, bar.before));
+  const size = (bar: Bar) =>
+    bar.picked ? Number.POSITIVE_INFINITY : Math.max(Math.abs(bar.after), Math.abs(bar.before));
   return bars.sort((a, b) => size(b) - size(a)).slice(0, MOST);
 }
 

@@ -1,5 +1,5 @@
 import { make } from "./dom";
-import { formatShort } from "./format";
+import { formatCount, formatShort } from "./format";
 import type { Series } from "./frame";
 import { roundUp } from "./timescale";
 
@@ -81,7 +81,7 @@ function plotOf(series: Series, channel: number, edited: boolean): HTMLElement {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   const which = series.channels > 1 ? ` of channel ${channel}` : "";
-  svg.setAttribute("aria-label", `forecast and truth${which} over ${series.steps} steps`);
+  svg.setAttribute("aria-label", `forecast and truth${which} over ${formatCount(series.steps, "step")}`);
   svg.style.height = `${height}px`;
   for (const name of shown) {
     const path = document.createElementNS(SVG, "path");

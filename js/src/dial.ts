@@ -1,10 +1,11 @@
 import { onPress, turnOff } from "./button";
 import { Choice } from "./choice";
-import { make, setAttribute, setCutBefore, setText, uniqueId } from "./dom";
-import { formatShort, formatSigned } from "./format";
+import { make, setAttribute, setText, uniqueId } from "./dom";
+import { formatExact, formatShort, formatSigned } from "./format";
 import type { Gate, Kind } from "./frame";
 import type { Inherited, Setting, Track } from "./link";
 import { TrackStrip, trackInNumbers } from "./track";
+import { ValueBox } from "./value_box";
 
 const KIND_NAMES: Record<Kind, string> = {
   shift: "shift: add to the pre-activation",
@@ -37,12 +38,16 @@ export class Dial {
   /** What the curve is of, and its ends. */
   private answers: [string, string] = ["", ""];
   private readonly slider = make("input", { type: "range" });
-  private readonly box = make("input", { type: "number" });
+  private readonly box: ValueBox;
+  /** What was in force before somebody typed. */
+  private before: Setting | null = null;
   private readonly reset = make("button", { type: "button", class: "rnnwidget-reset" }, "⟲");
   private readonly kinds: Choice;
   private readonly strip = new TrackStrip();
   private readonly ghost = make("span", { class: "rnnwidget-ghost", "aria-hidden": "true" });
   private readonly wide = make("span", { class: "rnnwidget-words-wider", hidden: "" });
+  /** What became of a number beyond the range. */
+  private readonly said = make("span", { class: "rnnwidget-words-said", role: "status" });
   private readonly words = ["low", "answers", "high"].map((end) =>
     make("span", { class: `rnnwidget-words-${end}` }),
   );
@@ -53,7 +58,14 @@ export class Dial {
   ) {
     this.kind = gate.kind;
     this.kinds = new Choice(`${gate.label}: kind of edit`, (kind) => this.changeKind(kind as Kind));
-    this.box.setAttribute("aria-label", `${gate.label} value`);
+    this.box = new ValueBox(`${gate.label} value`, {
+      began: () => {
+        this.before = this.setting;
+      },
+      typed: (value) => this.move(value),
+      settled: (beyond) => this.settle(beyond),
+      cancelled: () => this.cancel(),
+    });
     this.reset.setAttribute("aria-label", `reset ${gate.label}`);
     this.reset.title = `reset ${gate.label}`;
     this.element = this.assemble();
@@ -64,24 +76,11 @@ export class Dial {
     });
     for (const end of ["pointerup", "pointercancel", "change", "blur"])
       this.slider.addEventListener(end, () => this.letGo());
-    this.box.addEventListener("input", () => {
-      if (this.box.value !== "" && this.box.checkValidity()) this.move(Number(this.box.value));
-    });
-    const settle = () => {
-      this.settleBox();
-      this.begin();
-      hands.released(this);
-    };
-    this.box.addEventListener("change", settle);
-    // Chromium tells of no change where what was typed lies outside the range.
-    this.box.addEventListener("keydown", ({ key }) => {
-      if (key === "Enter") settle();
-    });
     onPress(this.reset, () => {
       this.begin();
       this.move(null);
     });
-    for (const input of [this.slider, this.box]) input.addEventListener("blur", () => this.begin());
+    for (const input of [this.slider, this.box.input]) input.addEventListener("blur", () => this.begin());
     for (const come of ["pointerenter", "focusin"])
       this.element.addEventListener(come, () => hands.lookedAt(this));
     this.render();
@@ -110,8 +109,8 @@ export class Dial {
   }
 
   /** The ranges that depend on the edits in force; a drag in progress keeps the ones it began with. */
-  fit({ shift, scale }: Gate): void {
-    if (!this.held) Object.assign(this.gate, { shift, scale });
+  fit({ shift, scale, clamp }: Gate): void {
+    if (!this.held) Object.assign(this.gate, { shift, scale, clamp });
   }
 
   /** Where a clamp starts, from the next rendering on: the gate's mean in the trace of the unedited run. */
@@ -138,10 +137,16 @@ export class Dial {
 
   private tell(): void {
     const [name, numbers] = this.answers;
-    setCutBefore(this.words[1]!, name && `${name} ${numbers}`, numbers.length + 1);
+    if (this.words[1]!.title !== `${name} ${numbers}`.trim()) {
+      this.words[1]!.replaceChildren(
+        ...(name ? [make("span", {}, `${name} `)] : []),
+        make("span", {}, numbers),
+      );
+      this.words[1]!.title = `${name} ${numbers}`.trim();
+    }
     setText(this.wide, this.inherited);
     this.wide.title = this.inherited;
-    this.wide.hidden = this.inherited === "";
+    this.wide.hidden = this.inherited === "" || this.said.textContent !== "";
   }
 
   private assemble(): HTMLElement {
@@ -156,7 +161,7 @@ export class Dial {
       this.ghost,
       words,
     );
-    const parts = [name, this.kinds.element, track, this.box, this.reset, this.wide];
+    const parts = [name, this.kinds.element, track, this.box.input, this.reset, this.wide, this.said];
     return make("div", { class: "rnnwidget-dial" }, ...parts);
   }
 
@@ -178,6 +183,7 @@ export class Dial {
     const back = setting?.kind === kind;
     this.value = back ? setting.value : null;
     this.kept = back ? null : setting;
+    setText(this.said, "");
     this.begin();
     this.render();
     this.hands.lookedAt(this);
@@ -185,17 +191,39 @@ export class Dial {
 
   private move(value: number | null): void {
     this.kept = null;
+    setText(this.said, "");
     this.value = value === NEUTRAL[this.kind] ? null : value;
     this.render();
     this.hands.moved(this);
   }
 
-  private settleBox(): void {
-    const [low, high] = this.gate[this.kind];
-    const typed = Number(this.box.value);
-    if (this.box.value === "" || !Number.isFinite(typed)) this.move(null);
-    else if (typed < low || typed > high) this.move(Math.min(high, Math.max(low, typed)));
-    this.render(true);
+  /** The number in the box is the one in force. */
+  private settle(beyond: boolean): void {
+    if (beyond) {
+      const [low, high] = this.bounds.map((end) => formatShort(end));
+      setText(this.said, `a ${this.kind} here goes from ${low} to ${high}`);
+    }
+    this.render();
+    this.begin();
+    this.hands.released(this);
+  }
+
+  private cancel(): void {
+    const { before } = this;
+    const moved = JSON.stringify(this.setting) !== JSON.stringify(before);
+    const own = before?.kind === this.kind;
+    this.value = own ? before.value : null;
+    this.kept = own ? null : before;
+    setText(this.said, "");
+    this.render();
+    if (moved) this.hands.moved(this);
+    this.begin();
+  }
+
+  /** What the model takes: of a clamp what its gate can be, of the others any number. */
+  private get bounds(): [number, number] {
+    const [low, high] = (this.kind === "clamp" && (this.gate.bounds ?? this.gate.clamp)) || [null, null];
+    return [low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY];
   }
 
   private resting(): number {
@@ -205,18 +233,16 @@ export class Dial {
     return Number.isFinite(this.mean) ? Math.min(high, Math.max(low, this.mean)) : (low + high) / 2;
   }
 
-  private render(settled = false): void {
+  private render(): void {
     const [low, high] = this.gate[this.kind];
     const step = high - low > 3 ? 0.1 : 0.01;
     const at = this.value ?? this.resting();
-    for (const input of [this.slider, this.box]) {
-      setAttribute(input, "min", String(low));
-      setAttribute(input, "max", String(high));
-    }
+    setAttribute(this.slider, "min", String(low));
+    setAttribute(this.slider, "max", String(high));
     setAttribute(this.slider, "step", String(step));
-    setAttribute(this.box, "step", "any");
     this.slider.value = String(at);
-    if (settled || document.activeElement !== this.box) this.box.value = String(Number(at.toFixed(2)));
+    this.box.reach([low, high], this.bounds);
+    this.box.show(at, this.value !== null);
     const [left, right] = this.ends();
     setText(this.words[0]!, left);
     setText(this.words[2]!, right);
@@ -228,10 +254,10 @@ export class Dial {
       "aria-valuetext",
       `${this.shown(at)}${this.value === null ? ", untouched" : towards}${this.inherited && `; ${this.inherited}`}`,
     );
-    const share = (value: number) => String((value - low) / (high - low));
+    const share = (value: number) => String((Math.min(high, Math.max(low, value)) - low) / (high - low));
     const wider = this.wider[this.kind];
     this.ghost.hidden = wider === undefined;
-    if (wider) this.ghost.style.setProperty("--rw-at", share(Math.min(high, Math.max(low, wider.value))));
+    if (wider) this.ghost.style.setProperty("--rw-at", share(wider.value));
     this.tell();
     this.slider.style.setProperty("--rw-from", share(this.resting()));
     this.slider.style.setProperty("--rw-to", share(at));
@@ -250,7 +276,7 @@ export class Dial {
 
   private shown(value: number, kind = this.kind): string {
     if (kind === "shift") return formatSigned(value);
-    return kind === "scale" ? `× ${value.toFixed(2)}` : value.toFixed(2);
+    return kind === "scale" ? `× ${formatExact(value)}` : formatExact(value);
   }
 
   private showKinds(): void {

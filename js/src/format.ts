@@ -36,8 +36,17 @@ export function formatExponent(value: number, digits: number): string {
   return withMinus(value.toExponential(digits));
 }
 
+/** Two decimals, and more where they would make a whole number of what is none: 0.001 is not zero. */
+export function formatExact(value: number): string {
+  const whole = (digits: number) => Number.isInteger(Number(value.toFixed(digits)));
+  const digits = [2, 3, 4, 5, 6].find((few) => Number.isInteger(value) || !whole(few));
+  if (digits === undefined || Math.abs(value) >= 1e6) return withMinus(value.toExponential(1));
+  return withMinus(value.toFixed(digits));
+}
+
 export function formatSigned(value: number): string {
-  return value > 0 ? `+${formatShort(value)}` : formatShort(value);
+  const text = formatExact(value).replace(/\.0+$|(\.\d*?)0+$/, "$1");
+  return value > 0 ? `+${text}` : text;
 }
 
 export function formatPower(exponent: number): string {

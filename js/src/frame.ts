@@ -154,6 +154,8 @@ export interface Gate {
   low: string;
   high: string;
   clamp: [number, number];
+  /** What a clamp can hold it at, where that is more than the slider has; null is no end. */
+  bounds?: (number | null)[];
   shift: [number, number];
   scale: [number, number];
   kinds: Kind[];
@@ -174,6 +176,8 @@ export interface FilledFrame extends WaitingFrame {
   layer: string;
   /** How often the layer was called, each time from a state of its own; the last call is shown. */
   calls: number;
+  /** What computes otherwise since the model is in training mode; empty where nothing does. */
+  training?: string;
   sequences: number;
   sequence: number;
   sequence_label: string;

@@ -1,3 +1,5 @@
+export const RESET_INPUT = "puts the input back as it was at first; edits of gates stay";
+
 /** A change of the input that the page asks Python for. */
 export type InputWish =
   | { kind: "words"; words: string[] }

@@ -4,11 +4,12 @@ import { Choice } from "./choice";
 import { type ColorMap, colorsOf } from "./colormap";
 import { make, setText } from "./dom";
 import { formatCount, formatShort } from "./format";
+import { currentSite, type FilledFrame } from "./frame";
 import { type Lane, laneParts, type Sheet } from "./lane";
 import type { Link } from "./link";
 import { drawMark, MARK_NAMES } from "./marks";
 import { Remembered } from "./remembered";
-import { type Run, shownGrid } from "./shown";
+import { type Run, runOf, shownGrid } from "./shown";
 
 const BAR = { width: 96, height: 10 };
 
@@ -52,8 +53,7 @@ export class LegendLane implements Lane {
       name: label,
     }));
     this.sites.show(options, frame.site);
-    setText(this.siteName, frame.sites.find((site) => site.name === frame.site)?.label ?? frame.site);
-    setText(this.count, formatCount(frame.order.length, "unit"));
+    this.name(frame);
     const { limits, signed, grid } = shownGrid(frame, this.run());
     const colors = colorsOf(signed, theme);
     setText(this.low, formatShort(limits[0]));
@@ -65,6 +65,17 @@ export class LegendLane implements Lane {
     setText(this.marginName, frame.margin.label);
     const [from, to] = frame.margin.limits;
     setText(this.marginLimits, `${formatShort(from)} … ${formatShort(to)}`);
+  }
+
+  /** In two lines of the same height: the site and its units, or that it is the change of it. */
+  private name(frame: FilledFrame): void {
+    const { label, symbol } = currentSite(frame);
+    const count = formatCount(frame.order.length, "unit");
+    const change = runOf(frame, this.run()) === "change";
+    setText(this.siteName, change ? `change Δ${symbol}` : label);
+    setText(this.count, change ? `of ${label}` : count);
+    for (const part of [this.siteName, this.count])
+      part.title = change ? `change of the ${label} by the edit, after − before; ${count}` : "";
   }
 
   /** The same for many frames; a change of the screen's resolution makes it anew. */

@@ -8,6 +8,8 @@ import type { Dials, Link, Track } from "./link";
 import { ScopeChips, type Where } from "./scope";
 import { spanOf } from "./track";
 
+const RESET =
+  "takes every edit of a gate back, whatever it acts on; words and pulses that were changed stay: “reset input” is for those";
 /** Milliseconds without a newer picture. */
 const QUIET = 150;
 
@@ -18,7 +20,11 @@ export class GatePanel implements Hands {
   private readonly chips: ScopeChips;
   private readonly rows = make("div", { class: "rnnwidget-dials" });
   private readonly edits = make("ul", { class: "rnnwidget-edits", "aria-label": "edits in force" });
-  private readonly clear = make("button", { type: "button", class: "rnnwidget-clear" }, "reset all");
+  private readonly clear = make(
+    "button",
+    { type: "button", class: "rnnwidget-clear", title: RESET },
+    "reset edits",
+  );
   /** Said aloud by the header, which may be out of sight from here. */
   private readonly activity = make("span", { class: "rnnwidget-activity", "aria-hidden": "true" });
   private dials: Dial[] = [];
@@ -74,7 +80,9 @@ export class GatePanel implements Hands {
 
   show(frame: FilledFrame): void {
     this.frame = frame;
-    const gates = JSON.stringify(frame.panel.map((gate) => ({ ...gate, shift: null, scale: null })));
+    const gates = JSON.stringify(
+      frame.panel.map((gate) => ({ ...gate, shift: null, scale: null, clamp: null })),
+    );
     if (gates !== this.gates) this.build(gates);
     for (const [place, dial] of this.dials.entries()) {
       dial.fit(frame.panel[place]!);

@@ -92,6 +92,10 @@ export class ReadoutLane implements Lane {
     if (!this.frame) return;
     const text = describeCell(this.frame, this.cursor.row, this.cursor.step);
     setText(this.line, `cursor: ${text}`);
-    this.line.title = this.line.textContent;
+    const { unit } = this.frame.trace;
+    const other = !unitsOfRow(this.frame, this.cursor.row).includes(unit);
+    this.line.dataset.other = String(other);
+    const pin = `the lines below are of unit ${unit}: a click in the heatmap pins another, Enter does at its cursor`;
+    this.line.title = [this.line.textContent, ...(other ? [pin] : [])].join("; ");
   }
 }

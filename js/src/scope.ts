@@ -1,5 +1,6 @@
 import { Choice } from "./choice";
 import { make } from "./dom";
+import { formatCount } from "./format";
 import type { FilledFrame } from "./frame";
 import type { Link, Moves, Scope } from "./link";
 
@@ -39,18 +40,24 @@ export class ScopeChips {
     const everyone = {
       value: "all",
       text: `all ${frame.order.length}`,
-      name: `all ${frame.order.length} units`,
+      name: `all ${formatCount(frame.order.length, "unit")}`,
     };
     this.units.show([selected, everyone], units.length === 0 ? "all" : wanted);
+    const [first, last] = brush ? [brush[0], brush[1] - 1] : [0, 0];
+    const one = first === last;
     const brushed = {
       value: "brushed",
-      text: brush ? `${brush[0]}–${brush[1] - 1}` : "brushed",
+      text: brush ? (one ? String(first) : `${first}–${last}`) : "brushed",
       name: brush
-        ? `brushed, ${brush[0]} to ${brush[1] - 1}`
+        ? `brushed, ${one ? `step ${first}` : `${first} to ${last}`}`
         : "brushed: none; drag over the axis or the heatmap",
       disabled: !brush,
     };
-    const always = { value: "all", text: `all ${frame.steps}`, name: `all ${frame.steps} steps` };
+    const always = {
+      value: "all",
+      text: `all ${frame.steps}`,
+      name: `all ${formatCount(frame.steps, "step")}`,
+    };
     this.steps.show([brushed, always], brush ? steps : "all");
     const here = { value: "this", text: "this" };
     const every = { value: "all", text: `all ${frame.layers.length}`, disabled: frame.layers.length < 2 };

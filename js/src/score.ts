@@ -19,7 +19,7 @@ import { WaitingView } from "./waiting";
 const ACTIVITY: Record<Waiting, string> = {
   no: "",
   busy: "re-running …",
-  silent: "no answer from the kernel; the picture is the last one",
+  silent: "no answer from the kernel: the last picture",
 };
 
 /** One view of the score: takes frames from the link, paints them, and says which one is on the page. */
@@ -171,10 +171,12 @@ export class Score {
   private paint(ground: Ground): boolean {
     const { frame } = this;
     if (!frame) return true;
+    const anew = ground !== this.ground;
     this.ground = ground;
     try {
       if (isFilled(frame)) {
         this.text.show(frame, this.link.get("steps"));
+        if (anew) this.text.laidOutAnew();
         if (!this.lanes.paint(this.shown(frame), ground) || !this.ripple.paint(frame, ground)) return false;
         this.answer.paint(ground.theme);
       }

@@ -5,6 +5,7 @@ import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import { formatShort } from "./format";
 import type { FilledFrame, Inputs, Moved } from "./frame";
+import { RESET_INPUT } from "./input_wish";
 import { type Lane, laneParts, type Sheet, textAt } from "./lane";
 import type { Link } from "./link";
 import { drawLine, drawOddSteps, drawRule } from "./plot";
@@ -26,7 +27,7 @@ export class StimulusLane implements Lane {
   readonly canvas = make("canvas", { "aria-hidden": "true" });
   private readonly zones = make("div", { class: "rnnwidget-pulse-zones" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
-  private readonly reset = make("button", { type: "button" }, "reset input");
+  private readonly reset = make("button", { type: "button", title: RESET_INPUT }, "reset input");
   private readonly foot = make("div", { class: "rnnwidget-stimulus-foot rnnwidget-muted" });
   private readonly drawn = new Remembered();
   private names: string[] = [];

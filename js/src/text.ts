@@ -2,7 +2,7 @@ import { onPress, putAway } from "./button";
 import type { Cursor } from "./cursor";
 import { make, setText } from "./dom";
 import type { FilledFrame } from "./frame";
-import type { InputWish } from "./input_wish";
+import { type InputWish, RESET_INPUT } from "./input_wish";
 import { isolated, quotedToken, turnsOthers } from "./isolation";
 import { type WordEditor, wordEditor } from "./word_editor";
 
@@ -28,7 +28,7 @@ export class RunningText {
   readonly element = make("div", { class: "rnnwidget-passage" });
   private readonly line = make("div", { class: "rnnwidget-text", role: "group", tabindex: "0", dir: "auto" });
   private readonly told = make("span", { class: "rnnwidget-clipped" });
-  private readonly reset = make("button", { type: "button" }, "reset input");
+  private readonly reset = make("button", { type: "button", title: RESET_INPUT }, "reset input");
   private readonly foot = make(
     "div",
     { class: "rnnwidget-passage-foot rnnwidget-muted" },
@@ -40,6 +40,12 @@ export class RunningText {
   private frame: FilledFrame | null = null;
   private editor: (WordEditor & { step: number }) | null = null;
   private still = false;
+  /** Where the pointer was seen last. */
+  private pointer: { x: number; y: number } | null = null;
+  /** The cursor moves to the word that is pointed at, which can be seen. */
+  private pointing = false;
+  /** Whether somebody has moved the cursor from elsewhere; until then the text stands at its beginning. */
+  private revealed = false;
 
   constructor(
     private readonly cursor: Cursor,
@@ -49,11 +55,20 @@ export class RunningText {
     const follow = (event: Event) => {
       const step = event.target instanceof HTMLElement ? event.target.dataset.step : undefined;
       if (step === undefined) return;
+      this.pointing = true;
       cursor.move({ step: Number(step) });
+      this.pointing = false;
       if (event.type === "click" && this.editable) this.edit(Number(step));
     };
     this.line.addEventListener("pointerover", (event) => {
-      if (!this.editor) follow(event);
+      const { clientX: x, clientY: y } = event;
+      // Where the text has been scrolled under a pointer that rests, nobody points at another word.
+      const rests = x === this.pointer?.x && y === this.pointer.y;
+      this.pointer = { x, y };
+      if (!this.editor && !rests) follow(event);
+    });
+    this.line.addEventListener("pointermove", ({ clientX: x, clientY: y }) => {
+      this.pointer = { x, y };
     });
     this.line.addEventListener("click", follow);
     this.line.addEventListener("keydown", (event) => this.onKey(event));
@@ -208,15 +223,21 @@ export class RunningText {
       this.marked = word;
     }
     this.tell();
-    if (word && follow && !this.line.matches(":hover")) this.reveal(word);
+    if (word && follow && !this.pointing) this.reveal(word);
+  }
+
+  /** The lines break elsewhere: the word that the text has been scrolled to is looked for again. */
+  laidOutAnew(): void {
+    if (this.revealed && this.marked && !this.element.hidden) this.reveal(this.marked);
   }
 
   /** Scrolls the text only, never the notebook. */
   private reveal(word: HTMLElement): void {
-    const top = word.offsetTop - this.line.offsetTop;
-    const view = this.line.clientHeight;
-    if (top < this.line.scrollTop) this.line.scrollTop = top;
-    else if (top + word.offsetHeight > this.line.scrollTop + view)
-      this.line.scrollTop = top + word.offsetHeight - view;
+    this.revealed = true;
+    const [view, own] = [this.line.getBoundingClientRect(), word.getBoundingClientRect()];
+    const above = own.top - view.top;
+    const below = own.bottom - (view.top + this.line.clientHeight);
+    if (above < 0) this.line.scrollTop += above;
+    else if (below > 0) this.line.scrollTop += below;
   }
 }

@@ -43,6 +43,16 @@ describe("bars", () => {
     picked: 0,
   });
 
+  it("of many numbers are those of the largest, whatever their sign, and the one that is told of", async () => {
+    const values = floats(Array.from({ length: 14 }, (_, at) => 4 - at));
+    const labels = Array.from({ length: 14 }, (_, at) => `output ${at}`);
+    const answer = { labels, before: values, after: values, range: null, picked: 4 };
+    const { root } = await mount({ _frame: framed(answer) });
+    const names = [...root.querySelectorAll(".rnnwidget-bar-name")].map(({ textContent }) => textContent);
+    expect(names).toHaveLength(12);
+    expect(names.slice(0, 3)).toEqual(["output 4", "output 13", "output 12"]);
+  });
+
   it("keep the digits of large numbers", async () => {
     const values = floats([999.994, -12345, 123456.4, 12345678]);
     const answer = { labels: ["a", "b", "c", "d"], before: values, after: values, range: null };

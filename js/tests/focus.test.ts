@@ -13,7 +13,7 @@ const written = (told: string[]) => {
 /** The frame before a press, what is pressed, and the frame after which it has nothing to do any more. */
 const PRESSES = {
   "reset of a gate": ['[aria-label="reset forget gate"]', { edited: true }, {}],
-  "reset all": [".rnnwidget-clear", { edited: true }, {}],
+  "reset edits": [".rnnwidget-clear", { edited: true }, {}],
   "next sequence": ['[aria-label="next sequence"]', {}, { sequence: 31 }],
   "previous sequence": ['[aria-label="previous sequence"]', {}, { sequence: 0 }],
   "reset input": [".rnnwidget-passage-foot button", written(["“bad” → “good”"]), written([])],

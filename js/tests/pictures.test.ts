@@ -21,6 +21,22 @@ describe("the header", () => {
     expect([model.get("sequence"), input.value]).toEqual([11, "3"]);
   });
 
+  it("goes back to the sequence on show at once where there is none of that number, and on Escape", async () => {
+    const { find, model, show } = await mount();
+    await show(lstmFrame({}, { version: 2, sequences: 2, sequence: 1 }));
+    const input = find<HTMLInputElement>("input[aria-label=sequence]");
+    input.focus();
+    input.select();
+    await userEvent.keyboard("99{Enter}");
+    expect([input.value, document.activeElement]).toEqual(["2", input]);
+    input.select();
+    await userEvent.keyboard("1{Escape}");
+    expect(input.value).toBe("2");
+    input.blur();
+    expect(model.get("sequence")).toBe(2);
+    expect(model.saved.some((values) => "sequence" in values)).toBe(false);
+  });
+
   it("is a radiogroup with one tab stop that arrows move through", async () => {
     const { find, root, model } = await mount();
     const radios = [...root.querySelectorAll<HTMLElement>("[aria-label=layer] [role=radio]")];
@@ -43,6 +59,25 @@ describe("the header", () => {
     await show(lstmFrame({}, { version: 2, calls: 30 }));
     expect(find(".rnnwidget-calls").textContent).toBe("last of 30 calls");
     expect(find(".rnnwidget-calls").checkVisibility()).toBe(true);
+  });
+
+  it("says so where the model is in training mode and that makes a difference", async () => {
+    const { find, show } = await mount();
+    const told = find(".rnnwidget-training");
+    expect(told.checkVisibility()).toBe(false);
+    await show(lstmFrame({}, { version: 2, training: "training mode: dropout is active" }));
+    expect([told.textContent, told.checkVisibility()]).toEqual(["training mode: dropout is active", true]);
+    expect(told.title).toContain("model.eval()");
+    await show(lstmFrame({}, { version: 3, training: "" }));
+    expect(told.checkVisibility()).toBe(false);
+  });
+
+  it("says in a sentence that there is no residual", async () => {
+    const { find } = await mount({
+      _frame: lstmFrame({}, { residual: { text: "a state is not finite", ok: false } }),
+    });
+    expect(find(".rnnwidget-residual").textContent).toBe("one-step residual: a state is not finite ⚠");
+    expect(find(".rnnwidget-residual").title).toContain("cannot be compared");
   });
 
   it("shows a residual that is not small as a warning", async () => {

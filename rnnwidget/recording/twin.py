@@ -70,6 +70,11 @@ class Twin:
             self._make()
 
     @property
+    def parts(self) -> list[nn.Module]:
+        """The original's modules, in the order of :attr:`counted`'s ``training``."""
+        return modules_of(self._original)
+
+    @property
     def state(self) -> ModelState:
         """Differs once a parameter or a buffer has been replaced or changed in place.
 

@@ -16,13 +16,16 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnwidget.recording.module_outputs import first_tensor
 from rnnwidget.widgets.closing import open_widgets, with_parts
+from rnnwidget.widgets.counted import counted
+from rnnwidget.widgets.isolation import isolated
 from rnnwidget.widgets.output_axes import Wanted, class_scores, last_outputs, own_series
 
 AnswerOf = Callable[..., float | Mapping[str, float] | ipywidgets.Widget]
 Meaning = Literal["softmax", "sigmoid", "exp"]
 
 SHOWN = 8
-NAMELESS = 12
+FEW = 12
+"""So many are all shown."""
 CHANNELS = 4
 
 
@@ -133,7 +136,8 @@ class Reader:
         if meaning == "sigmoid" and names is not None and len(names) == 2 and vector.numel() == 1:
             names = names[1:]
         if names is not None and len(names) != vector.numel():
-            raise ValueError(f"labels has {len(names)} names, but the model's output has {vector.numel()} classes")
+            has = counted(vector.numel(), "class", "classes")
+            raise ValueError(f"labels has {counted(len(names), 'name')}, but the model's output has {has}")
         return _reading(_chances(vector, meaning), names, f"probability ({meaning} of the output){where}", (0.0, 1.0))
 
     def _next_token(self, tensor: Tensor, wanted: Wanted) -> Reading | None:
@@ -142,8 +146,8 @@ class Reader:
         by_class = tensor.dim() > 2 and tensor.size(-1) != len(names) and tensor.size(1) == len(names)
         own = class_scores(tensor, wanted) if by_class else last_outputs(tensor, wanted, per_step=False)
         if own is None or own[0].numel() != len(names):
-            found = "of another shape" if own is None else f"with {own[0].numel()} numbers for one step"
-            raise ValueError(f"vocabulary has {len(names)} tokens, but the model's output is {found}")
+            found = "of another shape" if own is None else f"with {counted(own[0].numel(), 'number')} for one step"
+            raise ValueError(f"vocabulary has {counted(len(names), 'token')}, but the model's output is {found}")
         vector, where = own
         meaning = "softmax" if self.logits else self._meaning
         if meaning is not None:
@@ -204,21 +208,31 @@ def why_not_comparable(readings: tuple[Reading, Reading] | None) -> str:
 
 
 def shortened(before: Reading, after: Reading, *also: int) -> tuple[Reading, Reading]:
-    """At most :data:`SHOWN` labels: the highest before and after, and those at the places in ``also``."""
+    """All labels where they are few, else :data:`SHOWN`: those at the places in ``also`` and the largest in either run.
+
+    Chances go by what they are, raw outputs by their magnitude.
+    """
     count = len(before.names)
-    if count <= SHOWN:
+    if count <= FEW:
         return before, after
-    ranked = [
-        torch.nan_to_num(reading.vector, nan=-torch.inf).topk(SHOWN).indices.tolist() for reading in (before, after)
-    ]
-    kept = list(dict.fromkeys([*also, *ranked[0][: SHOWN // 2], *ranked[1]]))[:SHOWN]
-    kept.sort(key=lambda place: -float(before.vector[place]))
-    caption = f"{before.caption}, {len(kept)} of {count:,}"
+    sizes, late = (_sizes(reading) for reading in (before, after))
+    largest = torch.maximum(sizes, late.to(sizes)).topk(SHOWN).indices.tolist()
+    kept = list(dict.fromkeys([*also, *largest]))[:SHOWN]
+    others = [isolated(before.names[place]) for place in kept if place not in largest]
+    kept.sort(key=lambda place: -float(sizes[place]))
+    named = "".join(f"{name} and " for name in others)
+    caption = f"{before.caption}: {named}the {SHOWN - len(others)} largest of {count:,}"
+    caption += "" if before.limits == (0.0, 1.0) else " by magnitude"
     one, other = (
         replace(reading, names=[reading.names[place] for place in kept], vector=reading.vector[kept], caption=caption)
         for reading in (before, after)
     )
     return one, other
+
+
+def _sizes(reading: Reading) -> Tensor:
+    vector = reading.vector if reading.limits == (0.0, 1.0) else reading.vector.abs()
+    return torch.nan_to_num(vector, nan=-torch.inf)
 
 
 def wants_sequence(answer: Callable[..., object]) -> bool:
@@ -280,4 +294,4 @@ def _reading(vector: Tensor, names: Sequence[str] | None, caption: str, limits: 
     count = vector.numel()
     word = "output " if limits is None else ""
     named: Sequence[str] = ["output"] if count == 1 else [f"{word}{index}" for index in range(count)]
-    return Reading(named, vector, caption, limits, nameless=limits is None and count > NAMELESS)
+    return Reading(named, vector, caption, limits, nameless=limits is None and count > FEW)

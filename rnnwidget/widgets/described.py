@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnnwidget.editing import Edit
+from rnnwidget.widgets.counted import steps_told
 from rnnwidget.widgets.dials import window_of
 from rnnwidget.widgets.isolation import isolated
 
@@ -51,15 +52,21 @@ def _value(edit: Edit) -> str:
         return {"lesion": "the mean", "patch": "a recording"}.get(edit.operation, "a tensor")
     if edit.operation == "lesion":
         return "zero"
-    text = f"{edit.number:+.2f}" if edit.operation in ("shift", "nudge") else f"{edit.number:.2f}"
-    return text.replace("-", "−")
+    sign = "+" if edit.operation in ("shift", "nudge") else ""
+    return _figure(edit.number, sign).replace("-", "−")
+
+
+def _figure(number: float, sign: str) -> str:
+    """Two decimals, and more where they would make a whole number of what is none: 0.001 is not zero."""
+    whole = float(number).is_integer()
+    digits = next((few for few in range(2, 7) if whole or not float(f"{number:.{few}f}").is_integer()), None)
+    return f"{number:{sign}.1e}" if digits is None or abs(number) >= 1e6 else f"{number:{sign}.{digits}f}"
 
 
 def _when(edit: Edit) -> str:
     window = window_of(edit)
     if window is not None:
-        first, last = window[0], window[1] - 1
-        return f"step {first}" if first == last else f"steps {first} to {last}"
+        return steps_told(*window)
     if isinstance(edit.steps, slice):
         return f"from step {edit.steps.start or 0}" if edit.steps.stop is None else "some steps"
     return _listed("step", edit.steps or ())

@@ -14,6 +14,8 @@ from rnnwidget.editing import Edit, clamp, scale, shift
 SHIFT_RANGE = 6.0
 SCALE_RANGE = 2.0
 REACH = 5.0
+LARGEST = 1e300
+"""The ends of a slider are numbers that JSON has."""
 KINDS = {"shift": shift, "clamp": clamp, "scale": scale}
 JOINED: dict[str, Callable[[Sequence[float]], float]] = {
     "shift": math.fsum,
@@ -103,11 +105,14 @@ def window_of(edit: Edit) -> tuple[int, int] | None:
 
 
 def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[Row]:
-    """A row for each site of a family that a slider can hold, with room for the shifts and scales in ``edits``."""
+    """A row for each site of a family that a slider can hold, with room for what is in ``edits``."""
     rows: list[Row] = []
     for site, activation in family.activations.items():
-        low, high = (max(-REACH, min(REACH, bound)) for bound in RANGES[activation])
-        shift_reach, scale_reach = _reach(site, "shift", SHIFT_RANGE, edits), _reach(site, "scale", SCALE_RANGE, edits)
+        shift_reach, scale_reach, clamp_reach = (
+            _reach(site, kind, least, edits)
+            for kind, least in (("shift", SHIFT_RANGE), ("scale", SCALE_RANGE), ("clamp", REACH))
+        )
+        low, high = (max(-clamp_reach, min(clamp_reach, bound)) for bound in RANGES[activation])
         named = WORDS.get(site) if family.name in ("lstm", "gru", "rnn") and activation != "relu" else None
         words = named or ("less", "more")
         rows.append(
@@ -118,6 +123,7 @@ def panel_rows(family: Family, edits: Sequence[Edit] = ()) -> list[Row]:
                 "low": words[0],
                 "high": words[1],
                 "clamp": [low, high],
+                "bounds": [bound if math.isfinite(bound) else None for bound in RANGES[activation]],
                 "shift": [-shift_reach, shift_reach],
                 "scale": [0.0, scale_reach],
                 "kinds": list(KINDS),
@@ -187,7 +193,7 @@ def _usual_kind(family: Family, site: str) -> str:
 def _reach(site: str, operation: str, least: float, edits: Sequence[Edit]) -> float:
     """How far a slider goes: ``least``, or the next of 1, 2, 5 × 10ⁿ that holds every edit of its kind."""
     sizes = [abs(edit.number or 0.0) for edit in edits if edit.site == site and edit.operation == operation]
-    largest = max((size for size in sizes if math.isfinite(size)), default=0.0)
+    largest = max((size for size in sizes if size < LARGEST), default=0.0)
     if largest <= least:
         return least
     power = 10.0 ** math.floor(math.log10(largest))

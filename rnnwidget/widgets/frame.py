@@ -93,6 +93,7 @@ def picture_frame(
         ],
         "layer": shown.layer,
         "calls": picture.recording.call_count(shown.layer),
+        "training": picture.training,
         "sequences": picture.batch,
         "sequence": shown.sequence,
         "sequence_label": f"sequence {shown.sequence + 1} of {picture.batch}",

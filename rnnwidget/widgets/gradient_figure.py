@@ -12,12 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from rnnwidget.widgets.closing import close_with_parts
+from rnnwidget.widgets.counted import counted
 
 # Okabe & Ito's palette, legible to colour-blind readers on light and dark grounds.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 TICKS = {"font-size": "11px"}
 TICKS_AT_MOST = 10
 BEYOND = 0.04
+# A swatch and its name stay in one line; a name that is longer than the line breaks within itself.
+TOGETHER = "display:inline-block;max-width:100%;margin-right:14px;overflow-wrap:anywhere"
 
 
 class GradientFigure:
@@ -91,11 +94,12 @@ def _stride(steps: int, most: int) -> int:
 
 def _names(lines: Mapping[str, np.ndarray]) -> str:
     coloured = "".join(
-        f'<span style="margin-left:14px"><span style="color:{PALETTE[place % len(PALETTE)]}">━</span> '
+        f'<span style="{TOGETHER}"><span style="color:{PALETTE[place % len(PALETTE)]}">━</span>&nbsp;'
         f"{html.escape(name)}{_undrawn(line)}</span>"
         for place, (name, line) in enumerate(lines.items())
     )
-    return f'<span style="font-size:12px">total gradient ‖∂L/∂state‖ at every step, by layer{coloured}</span>'
+    style = "padding:5px 0;font-size:12px;line-height:18px"
+    return f'<div style="{style}">total gradient ‖∂L/∂state‖ at every step, by layer: {coloured}</div>'
 
 
 def _counted(lines: Mapping[str, np.ndarray]) -> str:
@@ -108,5 +112,5 @@ def _counted(lines: Mapping[str, np.ndarray]) -> str:
 def _undrawn(line: np.ndarray) -> str:
     """Where a layer has no point on the log scale."""
     counts = {"not finite": int((~np.isfinite(line)).sum()), "zero": int((line == 0).sum())}
-    told = [f"{what} at {count} step{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    told = [f"{what} at {counted(count, 'step')}" for what, count in counts.items() if count]
     return f" ({', '.join(told)})" if told else ""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.isolation import isolated
 from rnnwidget.widgets.pulses import Pulse
 from rnnwidget.widgets.tokens import check_tokens, token_lists
@@ -215,7 +216,11 @@ def told_of_words(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]
                 continue
             what = f"“{was}” → “{now}”" if was and now else f"“{was}” removed" if was else f"“{now}” inserted"
             lines.append(whose + what)
-    return tuple(lines) if len(lines) <= TOLD else (*lines[:TOLD], f"and {len(lines) - TOLD} more changes of words")
+    return (
+        tuple(lines)
+        if len(lines) <= TOLD
+        else (*lines[:TOLD], f"and {counted(len(lines) - TOLD, 'more change')} of words")
+    )
 
 
 def _quoted(words: Sequence[str]) -> str:

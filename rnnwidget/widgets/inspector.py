@@ -18,6 +18,7 @@ from rnnwidget.widgets.answer_lane import LONG_PAUSE
 from rnnwidget.widgets.answers import AnswerOf, Reader, Reading, comparable
 from rnnwidget.widgets.before_cells import BeforeCells
 from rnnwidget.widgets.change_views import ChangeViews
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.dial_tracks import DialTracks
 from rnnwidget.widgets.frame import Shown, model_frame, picture_frame, total_norms
 from rnnwidget.widgets.input_edits import Encode, InputEdits
@@ -183,7 +184,8 @@ class RNNInspector(Steering):
 
     def __repr__(self) -> str:
         layers = ", ".join(
-            f"{layer.name} ({layer.family.name}" + (f", {layer.hidden_size} units)" if layer.hidden_size else ")")
+            f"{layer.name} ({layer.family.name}"
+            + (f", {counted(layer.hidden_size, 'unit')})" if layer.hidden_size else ")")
             for layer in self._layers.values()
         )
         waiting = "waiting for a call" if self._picture is None else repr(self._picture.recording)

@@ -18,6 +18,7 @@ from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.answer_lane import Line, Question, Values
 from rnnwidget.widgets.answer_words import picked_label, told_name
 from rnnwidget.widgets.answers import SHOWN, Reader, Reading, shortened, tensor_in
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.output_axes import SeriesAxes, Wanted, batch_axis, series_axes
 from rnnwidget.widgets.picture import Picture
 
@@ -145,7 +146,7 @@ def _channels_at(run: _Run, axes: SeriesAxes) -> ReadAt:
         if own is None or own.size(1) != steps:
             shape = "nothing" if found is None else " × ".join(map(str, found[0].shape))
             raise ValueError(
-                f"after {_so_many(steps)} the output is {shape}: it does not have one value for each step read"
+                f"after {counted(steps, 'step')} the output is {shape}: it does not have one value for each step read"
             )
         return own[:SHOWN, steps - 1]
 
@@ -184,19 +185,15 @@ def _labels_at(run: _Run, names: Sequence[str], reader: Reader) -> ReadAt:
             output, run.sequence, wanted.batch, lengths=wanted.lengths, batch_first=wanted.batch_first, axis=axis
         )
         if reading is None:
-            raise ValueError(f"the output after {_so_many(steps)} holds no answer for this sequence")
+            raise ValueError(f"the output after {counted(steps, 'step')} holds no answer for this sequence")
         if known is None or known[0] is not reading.names:
             missing = [name for name in names if name not in reading.names]
             if missing:
-                raise ValueError(f"the output after {_so_many(steps)} has no answer named {missing[0]!r}")
+                raise ValueError(f"the output after {counted(steps, 'step')} has no answer named {missing[0]!r}")
             known = reading.names, [reading.names.index(name) for name in names]
         return reading.vector[known[1]]
 
     return read
-
-
-def _so_many(steps: int) -> str:
-    return "1 step" if steps == 1 else f"{steps} steps"
 
 
 def _line(twin: Twin, run: _Run, read: ReadAt, *, by_step: bool) -> Line:

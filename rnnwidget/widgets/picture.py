@@ -34,6 +34,8 @@ class Picture:
     inputs: object = None
     told: tuple[str, ...] = ()
     """What was changed of the input, in words."""
+    training: str = ""
+    """What computes otherwise since the model was in training mode, in words."""
 
     @property
     def edited(self) -> bool:

@@ -21,9 +21,11 @@ from rnnwidget.recording.model_state import ModelState
 from rnnwidget.recording.prefixes import TimeAxis, has_time, leaves
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.twin import Twin
+from rnnwidget.widgets.counted import counted
 from rnnwidget.widgets.input_edits import Written, fitted, same_steps, words_moved
 from rnnwidget.widgets.one_thread import is_small, is_small_run, one_thread
 from rnnwidget.widgets.picture import Picture
+from rnnwidget.widgets.training_mode import training_noise
 
 MOVED = (
     "no gradient for the changed input: targets= seem to be values for each step, and words stand at other steps now"
@@ -153,7 +155,8 @@ class Probe:
         assert self._written is not None
         sequences = [int(run[run.layers[0]].lengths.numel()) if run.layers else 0 for _, run in (before, after)]
         if sequences[0] != sequences[1]:
-            raise ValueError(f"the input holds {sequences[1]} sequences, the picture has {sequences[0]}: keep as many")
+            holds = counted(sequences[1], "sequence")
+            raise ValueError(f"the input holds {holds}, the picture has {sequences[0]}: keep as many")
         self._written = (self._written[0], fitted(self._written[1], after[1]))
         return self._picture(before, after, edits)
 
@@ -173,7 +176,8 @@ class Probe:
             flow, why = self._flow(edits)
         self._state = self.twin.counted  # after the runs: a model may write to its parameters in its forward
         self._unedited[before[1]] = self._inputs, self._state
-        picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why)
+        training = training_noise(self.twin.parts, self._state.training)
+        picture = Picture(before[0], after[0], before[1], after[1], tuple(edits), flow, why, training=training)
         return replace(picture, inputs_before=self._inputs, inputs=self.inputs, **self._changes(before[1], after[1]))
 
     def _flow(self, edits: Sequence[Edit]) -> tuple[GradientFlow | None, str]:

@@ -14,11 +14,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.recording.layer_recording import LayerRecording
 from rnnwidget.recording.twin import Arguments
+from rnnwidget.widgets.counted import counted, steps_told
 
-NOT_FOUND = (
-    "the layer reads something that the model computes from its input, or that stands there twice: "
-    "set inspector.inputs from Python instead"
-)
+NOT_FOUND = "the channel is computed from the input, or stands there twice: set inspector.inputs instead"
 COMPARED = 16
 """So many sequences are looked at to tell where an input is read."""
 
@@ -148,21 +146,24 @@ def with_pulse(
     where there is nothing to move or to scale.
     """
     if start >= steps:
+        lie = "lies" if stop - start == 1 else "lie"
         raise ValueError(
-            f"steps {start} to {stop - 1} lie beyond the end of sequence {sequence}, which has {steps} steps: brush "
-            "steps that it has"
+            f"{steps_told(start, stop)} {lie} beyond the end of sequence {sequence}, "
+            f"which has {counted(steps, 'step')}: brush steps that it has"
         )
     value = _at(inputs, place.path)
     own = place.read(value, sequence)
     assert own is not None
     stop = min(stop, steps)
     if start + move >= steps or stop + move <= 0:
-        raise ValueError(f"moved by {move}, the pulse would lie wholly beyond the {steps} steps of the sequence")
+        raise ValueError(
+            f"moved by {move}, the pulse would lie wholly beyond the {counted(steps, 'step')} of the sequence"
+        )
     series = own[:steps, channel].detach()
     if is_flat(series, start, stop) and (move or not bool(series[start:stop].any())):
         why = "is the same as beside them" if move else "is 0"
         raise ValueError(
-            f"at steps {start} to {stop - 1} the channel {why}, so there is nothing to {'move' if move else 'scale'}: "
+            f"at {steps_told(start, stop)} the channel {why}, so there is nothing to {'move' if move else 'scale'}: "
             "brush the steps of a pulse"
         )
     series = moved_pulse(series, start, stop, move, gain)
@@ -213,7 +214,7 @@ def _beside(series: Float[Tensor, " time"], start: int, stop: int) -> Float[Tens
 
 def told_of_pulse(name: str, start: int, stop: int, move: int, gain: float) -> str:
     """One readable line."""
-    when = f"step {start}" if stop - start == 1 else f"steps {start} to {stop - 1}"
+    when = steps_told(start, stop)
     moved = f" moved by {'+' if move > 0 else '−'}{abs(move)}" if move else ""
     scaled = f" scaled by {gain:.2f}".replace("-", "−") if gain != 1 else ""
     return f"{name}, {when},{moved}{' and' if moved and scaled else ''}{scaled}"

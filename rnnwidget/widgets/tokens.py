@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnwidget.recording.recording import Recording
+from rnnwidget.widgets.counted import counted
 
 
 def token_lists(tokens: Any) -> list[list[str]] | None:
@@ -34,12 +35,12 @@ def check_tokens(tokens: Sequence[Sequence[str]] | None, recording: Recording) -
     lengths = recording[recording.layers[0]].lengths.tolist()
     if len(tokens) != len(lengths):
         raise ValueError(
-            f"tokens hold {len(tokens)} sequences, the model read {len(lengths)}: "
+            f"tokens hold {counted(len(tokens), 'sequence')}, the model read {len(lengths)}: "
             "give one list of strings for each sequence"
         )
     for index, (sequence, steps) in enumerate(zip(tokens, lengths, strict=True)):
         if len(sequence) != steps:
             raise ValueError(
-                f"tokens[{index}] has {len(sequence)} tokens, the model read {steps} steps of that sequence: "
-                "give one token for each step, padding included where the model reads it"
+                f"tokens[{index}] has {counted(len(sequence), 'token')}, the model read {counted(steps, 'step')} of "
+                "that sequence: give one token for each step, padding included where the model reads it"
             )

@@ -83,7 +83,7 @@ def test_a_clamped_gate_holds_its_value(score):
     box.fill("0.75")
     expect(score.edits).to_have_text(["forget gate clamped to 0.75 · all units · lstm.l0"])
     assert_answer_is_the_engines(score)
-    score.root.get_by_role("button", name="reset all").click()
+    score.root.get_by_role("button", name="reset edits").click()
     expect(score.edits).to_have_text(NONE)
 
 

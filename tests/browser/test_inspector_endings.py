@@ -12,7 +12,7 @@ from tests.browser.score import opened
 
 STILL = "the kernel is gone: a still picture"
 SAVES_WIDGETS = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
-GONE = re.compile("^(the kernel is gone: a still picture|no answer from the kernel; the picture is the last one)$")
+GONE = re.compile("^(the kernel is gone: a still picture|no answer from the kernel: the last picture)$")
 
 
 def test_an_error_is_told_the_last_good_picture_stays_and_success_clears_it(jupyter, chromium):

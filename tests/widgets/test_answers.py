@@ -212,13 +212,33 @@ def test_the_headline_shows_enough_digits_to_tell_before_from_after():
     assert headline(reading(0.5001), reading(0.5004), 1) == "P(yes)  0.5001 → 0.5004"
 
 
-def test_many_labels_are_cut_to_the_highest_before_and_after():
-    before = Reading(tuple(map(str, range(20))), torch.arange(20.0), "raw output", None)
-    after = Reading(before.labels, torch.tensor((99.0, *before.values[1:])), "raw output", None)
+def test_many_raw_outputs_are_cut_to_the_largest_of_either_run_whatever_their_sign():
+    names = tuple(map(str, range(20)))
+    before = Reading(names, torch.arange(20.0) * torch.tensor([1.0, -1.0]).repeat(10), "raw output", None)
+    after = Reading(names, before.vector + torch.eye(20)[3] * 50, "raw output", None)
     short, _ = shortened(before, after)
-    assert "0" in short.labels
-    assert "19" in short.labels
-    assert "8 of 20" in short.caption
+    assert short.labels == ("19", "18", "17", "16", "15", "14", "13", "3")
+    assert short.caption == "raw output: the 8 largest of 20 by magnitude"
+    short, other = shortened(before, after, 10)
+    assert short.labels == other.labels
+    assert "10" in short.labels
+    assert short.caption == "raw output: 10 and the 7 largest of 20 by magnitude"
+
+
+def test_many_chances_are_cut_to_the_most_probable_of_either_run():
+    names = tuple(map(str, range(20)))
+    before = Reading(names, torch.linspace(0, 0.1, 20), "probability", (0.0, 1.0))
+    after = Reading(names, before.vector.flip(0), "probability", (0.0, 1.0))
+    short, _ = shortened(before, after)
+    assert set(short.labels) == {"0", "1", "2", "3", "16", "17", "18", "19"}
+    assert short.caption == "probability: the 8 largest of 20"
+
+
+def test_ten_outputs_are_all_shown_as_they_come():
+    reading = read_answer(torch.tensor([[1.0, -5, 2, 1, -8, 0.3, 0.2, 0.1, 1, 1]]), 0, 1)
+    frame = answer_frame((reading, reading), edited=False)
+    assert frame["labels"] == [f"output {place}" for place in range(10)]
+    assert frame["caption"] == "raw output"
 
 
 def test_the_answer_told_of_stays_the_same_while_a_dial_moves(inspect):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +7,9 @@ from hypothesis import strategies as st
 
 import rnnwidget as rw
 from rnnwidget.cells import LeakyRNN, MinGRU, family_named, gru, lstm
+from rnnwidget.cells.rnn import rnn_relu
 from rnnwidget.recording.modules import recurrent_modules
+from rnnwidget.widgets.described import describe
 from rnnwidget.widgets.dials import Scope, dials_of, inherited, panel_rows, window_of, with_dials
 
 EVERYWHERE = Scope()
@@ -53,6 +57,18 @@ def test_a_clamp_widens_no_shift():
 
 def test_a_scale_has_room_for_what_is_in_force():
     assert panel_rows(lstm, [rw.scale("f", 7.0)])[1]["scale"] == [0.0, 10.0]
+
+
+def test_a_clamp_has_room_for_what_is_in_force_as_far_as_its_site_goes():
+    rows = [panel_rows(rnn_relu, edits)[0] for edits in ([], [rw.clamp("hidden", 7.0)])]
+    assert [(row["clamp"], row["bounds"]) for row in rows] == [([0, 5.0], [0, None]), ([0, 10.0], [0, None])]
+    gates = panel_rows(lstm, [rw.clamp("f", 1.0)])
+    assert {(*row["clamp"], *row["bounds"]) for row in gates} == {(0, 1, 0, 1), (-1, 1, -1, 1)}
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308])
+def test_the_ends_of_a_slider_are_numbers(value):
+    assert all(math.isfinite(end) for row in panel_rows(lstm, [rw.shift("f", value)]) for end in row["shift"])
 
 
 def test_a_dial_starts_with_the_kind_that_its_site_most_likely_wants():
@@ -179,3 +195,18 @@ def test_what_is_inherited_says_whose_it_is(edit, words):
 )
 def test_what_covers_a_part_of_the_scope_or_has_no_slider_is_not_inherited(edit):
     assert inherited([edit], Scope("l0", (0, 3), (4, 8))) == {}
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (rw.shift("f", 1.5), "shifted by +1.50"),
+        (rw.shift("f", -0.001), "shifted by −0.001"),
+        (rw.scale("f", 0.9999), "scaled by 0.9999"),
+        (rw.clamp("f", 1.0), "clamped to 1.00"),
+        (rw.shift("f", 1e-9), "shifted by +1.0e−09"),
+        (rw.shift("f", 1e30), "shifted by +1.0e+30"),
+    ],
+)
+def test_a_number_is_told_as_a_whole_one_only_if_it_is(edit, told):
+    assert describe(edit) == f"forget gate {told} · all units · all layers"

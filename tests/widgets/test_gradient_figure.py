@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,6 +31,15 @@ def test_without_a_point_the_names_remain_and_the_plot_goes(figure, value, told)
     assert figure.figure.children == (figure._names,)
     assert figure.show({"0→": torch.ones(12)})
     assert figure.figure.children == (figure._names, figure._plot, figure._counted)
+
+
+def test_a_line_breaks_between_the_layers_and_not_between_a_swatch_and_its_name(figure):
+    figure.show({"encoder.lstm 0→": torch.ones(3), "decoder.lstm 0→": torch.zeros(3)})
+    kept = re.findall(r'<span style="display:inline-block[^"]*">(.*?)</span>(.*?)</span>', figure._names.value)
+    assert [(swatch[-1], name) for swatch, name in kept] == [
+        ("━", "&nbsp;encoder.lstm 0→"),
+        ("━", "&nbsp;decoder.lstm 0→ (zero at 3 steps)"),
+    ]
 
 
 def test_without_norms_there_is_nothing_to_show(figure):

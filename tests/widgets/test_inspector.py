@@ -186,7 +186,7 @@ def test_tokens_that_do_not_fit_a_later_call_show_in_the_widget_and_not_in_the_l
     inspector = inspect(model, tokens=[["only", "two"]])
     model(*batch)
     assert inspector._page.score._status["state"] == "error"
-    assert "tokens hold 1 sequences, the model read 3" in inspector._page.score._status["message"]
+    assert "tokens hold 1 sequence, the model read 3" in inspector._page.score._status["message"]
 
 
 def test_a_page_that_does_not_paint_asks_for_no_calls(inspect, monkeypatch):
@@ -523,7 +523,7 @@ def test_the_text_form_is_true():
 @pytest.mark.parametrize(
     ("keywords", "error", "told"),
     [
-        ({"tokens": [["a", "b"]]}, ValueError, "tokens hold 1 sequences, the model read 3"),
+        ({"tokens": [["a", "b"]]}, ValueError, "tokens hold 1 sequence, the model read 3"),
         ({"tokens": [["a"] * 7, ["b"] * 4, ["c"] * 5]}, ValueError, r"tokens\[1\] has 4 tokens, the model read 3"),
         ({"tokens": []}, ValueError, "empty"),
         ({"tokens": "text"}, TypeError, "list of strings"),
