@@ -8,8 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def watched(things: Iterable[T], *, total: int | None = None, progress: bool | None = None) -> Iterator[T]:
-    """The things, one after the other; a bar appears once a second has passed.
+def watched(things: Iterable[T], *, name: str, total: int | None = None, progress: bool | None = None) -> Iterator[T]:
+    """The things, one after the other; a bar with its ``name`` appears once a second has passed.
 
     ``progress`` None shows it in a notebook and in a terminal, True wherever standard error goes, False nowhere.
     """
@@ -21,4 +21,4 @@ def watched(things: Iterable[T], *, total: int | None = None, progress: bool | N
 
     in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
     disable = None if progress is None and not in_notebook else False
-    yield from tqdm(things, total=total, delay=1, leave=False, disable=disable)
+    yield from tqdm(things, desc=name, total=total, delay=1, leave=False, disable=disable)

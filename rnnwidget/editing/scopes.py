@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 Indices = int | slice | Iterable[int] | None
 Chosen = tuple[int, ...] | slice | None
+
+
+class StepRange(NamedTuple):
+    """Neighbouring steps from ``start`` to before ``stop``: of an edit these, and not the two steps of a pair."""
+
+    start: int
+    stop: int
 
 
 def chosen(what: str, given: Any) -> tuple[int, ...] | None:
@@ -23,6 +30,8 @@ def chosen(what: str, given: Any) -> tuple[int, ...] | None:
 
 def chosen_steps(given: Any) -> Chosen:
     """Like :func:`chosen`; a slice is kept as it is, since only a call tells how many steps there are."""
+    if isinstance(given, StepRange):
+        given = slice(*given)
     if not isinstance(given, slice):
         return chosen("steps", given)
     for bound in (given.start, given.stop):

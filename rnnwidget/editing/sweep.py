@@ -105,7 +105,7 @@ def sweep(
     changing = [own for own in edits if not _changes_nothing(own)]
     found = _answers(runner, x, changing, answer)
     answers = (baseline if _changes_nothing(own) else next(found) for own in edits)
-    every = list(watched(answers, total=len(chosen), progress=progress))
+    every = list(watched(answers, name="sweep", total=len(chosen), progress=progress))
     return Sweep(chosen, _along_values(chosen, every), baseline)
 
 

@@ -42,10 +42,10 @@ class UnitLesions:
         rows = max(1, NUMBERS_AT_ONCE // max(1, self._called.hidden.numel()))
         parts = list(zip(units.split(rows), values.split(rows), strict=True))
         try:
-            found = [self._at_once(*part) for part in watched(parts, progress=progress)]
+            found = [self._at_once(*part) for part in watched(parts, name="lesions", progress=progress)]
         except NotReplicable:
             singly = list(zip(units.tolist(), values.tolist(), strict=True))
-            found = [self._alone(unit, value) for unit, value in watched(singly, progress=progress)]
+            found = [self._alone(unit, value) for unit, value in watched(singly, name="lesions", progress=progress)]
         return torch.cat([answers for answers, _ in found]), torch.cat([effects for _, effects in found])
 
     def _edit(self, unit: int, value: float) -> Edit:

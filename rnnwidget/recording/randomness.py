@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import BuiltinFunctionType, MethodDescriptorType, MethodWrapperType
@@ -105,6 +105,9 @@ class _PrivateDraws(TorchDispatchMode):
         if "generator" not in takes:
             seeded = _SEEDED.get(func._overloadname, "")  # noqa: SLF001 - likewise
             if seeded not in func.overloadpacket.overloads():
+                fill = _FILLS.get(func._schema.name)  # noqa: SLF001 - likewise
+                if fill is not None:
+                    return fill(torch.empty_like(*args, **kwargs), generator=self._generator(args, kwargs))
                 with self:  # what inference mode hands over whole is seen part by part
                     parts = func.decompose(*args, **kwargs)
                 return func(*args, **kwargs) if parts is NotImplemented else parts
@@ -130,6 +133,8 @@ class _PrivateDraws(TorchDispatchMode):
         return tensor * kept * (0.0 if p == 1 else 1 / (1 - p)), kept.bool()
 
 
+# Before PyTorch had these take a generator.
+_FILLS: dict[str, Callable[..., Tensor]] = {"aten::rand_like": Tensor.uniform_, "aten::randn_like": Tensor.normal_}
 _SEEDED = {
     "default": "generator",
     "low": "low_generator",

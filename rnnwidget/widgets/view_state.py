@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import traitlets
 
 from rnnwidget.editing import Edit
+from rnnwidget.editing.scopes import StepRange
 from rnnwidget.editing.targets import check_batch, validated
 from rnnwidget.recording.modules import Layer, RecurrentModule
 from rnnwidget.widgets.picture import Picture
@@ -32,7 +33,9 @@ class ViewState(traitlets.HasTraits):
     sequence = traitlets.Int(0, help="The sequence on show, by its place in the batch.")
     site = traitlets.Unicode("hidden", help="The gate or state that the heatmap shows.")
     units = traitlets.List(traitlets.Int(), help="The selected units; the last one's trace is shown.")
-    steps = traitlets.Any(None, allow_none=True, help="The brushed steps (start, stop), or None.")
+    steps = traitlets.Any(
+        None, allow_none=True, help="The brushed steps (start, stop), which an edit takes as its steps=, or None."
+    )
     edits = traitlets.List(traitlets.Instance(Edit), help="The edits in force; the sliders set them and follow them.")
 
     _modules: tuple[RecurrentModule, ...]
@@ -72,16 +75,18 @@ class ViewState(traitlets.HasTraits):
         return list(dict.fromkeys(proposal["value"]))
 
     @traitlets.validate("steps")
-    def _valid_steps(self, proposal: Any) -> tuple[int, int] | None:
-        if proposal["value"] is None:
+    def _valid_steps(self, proposal: Any) -> StepRange | None:
+        given = proposal["value"]
+        if given is None:
             return None
+        bounds = (given.start or 0, given.stop) if isinstance(given, slice) and given.step in (None, 1) else given
         try:
-            start, stop = (int(bound) for bound in proposal["value"])
+            start, stop = (int(bound) for bound in bounds)
         except (TypeError, ValueError):
-            raise TypeError(f"steps must be (start, stop) or None, got {proposal['value']!r:.80}") from None
+            raise TypeError(f"steps must be (start, stop), a slice with a stop, or None, got {given!r:.80}") from None
         if not 0 <= start < stop:
             raise IndexError(f"steps (start, stop) need 0 ≤ start < stop, got ({start}, {stop})")
-        return start, stop
+        return StepRange(start, stop)
 
     @traitlets.validate("edits")
     def _valid_edits(self, proposal: Any) -> list[Edit]:

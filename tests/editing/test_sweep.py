@@ -292,7 +292,7 @@ def test_a_quick_sweep_shows_no_bar_and_a_slow_one_does(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for progress in (None, True, False):
-        assert list(watched(range(3), progress=progress)) == [0, 1, 2]
+        assert list(watched(range(3), name="sweep", progress=progress)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
     now = iter(range(100))
 
@@ -303,11 +303,13 @@ def test_a_quick_sweep_shows_no_bar_and_a_slow_one_does(
             self.start_t = self.last_print_t = -2.0
 
     monkeypatch.setattr(tqdm.auto, "tqdm", Clock)
-    assert list(watched(range(3), total=3, progress=True)) == [0, 1, 2]
-    assert "3/3" in capsys.readouterr().err
+    assert list(watched(range(3), name="sweep", total=3, progress=True)) == [0, 1, 2]
+    shown = capsys.readouterr().err
+    assert "sweep" in shown
+    assert "3/3" in shown
     # Nobody looks here, so nothing is shown unless it is asked for.
     for progress in (None, False):
-        assert list(watched(range(3), total=3, progress=progress)) == [0, 1, 2]
+        assert list(watched(range(3), name="sweep", total=3, progress=progress)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
 
 

@@ -57,6 +57,19 @@ def test_brushed_steps_are_a_scope_of_their_own(inspector):
     assert score_of(inspector).dials == {}
 
 
+def test_the_brush_is_what_an_edit_takes_as_its_steps(inspector):
+    inspector.steps = slice(1, 3)
+    assert inspector.steps == (1, 3)
+    assert rw.clamp("i", 0.5, steps=inspector.steps) == rw.clamp("i", 0.5, steps=slice(1, 3))
+    assert rw.clamp("i", 0.5, steps=(1, 3)) == rw.clamp("i", 0.5, steps=[1, 3])
+    inspector.steps = slice(None, 2)
+    assert inspector.steps == (0, 2)
+    for odd in (slice(1, None), slice(0, 4, 2), 3, (1, 2, 3)):
+        with pytest.raises(TypeError, match=r"steps must be \(start, stop\), a slice with a stop, or None"):
+            inspector.steps = odd
+    assert inspector.steps == (0, 2)
+
+
 def test_edits_set_from_python_move_the_brush_and_the_steps_of_the_scope(inspector):
     inspector.edits = [rw.clamp("i", 0.5, layer="lstm.l0", steps=slice(1, 3))]
     assert inspector.steps == (1, 3)
