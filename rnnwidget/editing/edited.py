@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
+from rnnwidget.editing.call_places import CallPlaces
 from rnnwidget.editing.carrying_out import run_edited_layer
 from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
@@ -20,7 +19,6 @@ from rnnwidget.editing.missed_steps import Calls, warn_of_missed_steps
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import Client
-from rnnwidget.recording.continuation import HandedOut
 from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
@@ -28,20 +26,6 @@ from rnnwidget.recording.transforms import in_a_transform
 from rnnwidget.recording.unseen import RunsOf, none_seen
 
 Paths = Mapping[tuple[str, int], Path]
-
-
-class _Progress:
-    """How far the run of each module has come: a call goes on from the state that its module handed out last."""
-
-    def __init__(self) -> None:
-        self.handed_out = HandedOut()
-        self.places: dict[nn.Module, CallPlace] = {}
-
-    def begin(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        """A call begins with the states ``given``."""
-        if not self.handed_out.is_continued_by(module, given):
-            before = self.places.get(module)
-            self.places[module] = BEGINNING if before is None else CallPlace(0, before.ordinal + 1)
 
 
 class EditList:
@@ -60,21 +44,15 @@ class EditList:
     def restart(self) -> None:
         """Nothing has been run yet."""
         self.paths: dict[tuple[str, int], Path] = {}
-        self._forward, self._again = _Progress(), _Progress()
-        self._progress = self._forward
+        self._places = CallPlaces()
         self._calls: dict[nn.Module, int] = {}
         self._lengths: dict[nn.Module, tuple[RecurrentModule, Calls]] = {}
         self._called: dict[str, RecurrentModule] = {}
-        self._begun_at: dict[object, tuple[CallPlace, object]] = {}
 
     def begin(
         self, module: RecurrentModule, given: tuple[Tensor, ...], sequence: object, *, again: bool = False
     ) -> None:
-        """Steps count on where a call goes on from the state that its module handed out last.
-
-        Activation checkpointing makes calls ``again`` in a backward: the first of a segment with the same memory, which
-        gets the same steps, and those after it from states that the new ones hand out.
-        """
+        """A call begins: where it stands in its run decides which steps of it are edited."""
         if not self._by_place:
             return
         if in_a_transform():
@@ -82,30 +60,21 @@ class EditList:
                 "inside a transform of torch.func calls are edited at every step or not at all: leave steps= out, or "
                 "call the model outside of it"
             )
-        self._progress = self._again if again else self._forward
-        if again and (known := self._begun_at.get(_memory(module, given, sequence))) is not None:
-            self._progress.places[module.module] = known[0]
-            return
-        self._progress.begin(module.module, given)
-        if not again:
-            # Held, so that the memory is not used again for another call's.
-            place = self._progress.places[module.module]
-            self._begun_at[_memory(module, given, sequence)] = place, (given, sequence)
+        self._places.begin(module.module, given, sequence, again=again)
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...], *, again: bool = False) -> None:
         """Remember the states that a call handed out."""
         if self._by_place:
-            (self._again if again else self._forward).handed_out.keep(module.module, states)
+            self._places.returned(module.module, states, again=again)
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
         place = BEGINNING
         if self._by_place:
-            places = self._progress.places
-            place = places.get(module.module, BEGINNING)
-            places[module.module] = reached = replace(place, done=place.done + call.layout.steps)
+            place = self._places.advance(module.module, call.layout.steps)
             known = self._lengths.get(module.module, (module, Calls(0, 0)))[1]
-            number, longest = max(reached.ordinal + 1, known.number), max(reached.done, known.longest)
+            number = max(place.ordinal + 1, known.number)
+            longest = max(place.done + call.layout.steps, known.longest)
             self._lengths[module.module] = module, Calls(number, longest)
         self._called[module.path] = module
         self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
@@ -132,10 +101,10 @@ class EditList:
             return path
         return (Leg(0, steps, stepped=True),) if any(leg.stepped for leg in path) else ()
 
-    def warn_of_missed_steps(self, called: str, *, stacklevel: int) -> None:
+    def warn_of_missed_steps(self, called: str) -> None:
         """RuntimeWarning where an edit changed nothing, since each of many calls was too short for its steps."""
         if self._lengths:
-            warn_of_missed_steps(called, self.edits, self._lengths.values(), stacklevel=stacklevel + 1)
+            warn_of_missed_steps(called, self.edits, self._lengths.values())
 
     @property
     def saw_a_call(self) -> bool:
@@ -199,17 +168,6 @@ def _depends_on_place(edit: Edit) -> bool:
     return edit.steps is not None or isinstance(edit.value, RecordedValues) or by_step
 
 
-def _memory(module: RecurrentModule, given: tuple[Tensor, ...], sequence: object) -> tuple[object, ...]:
-    """Tells a call by where its tensors lie."""
-    return module.module, *(tensor.data_ptr() for tensor in (*given, *_tensors_of(sequence)))
-
-
-def _tensors_of(sequence: object) -> tuple[Tensor, ...]:
-    if isinstance(sequence, PackedSequence):
-        return (sequence.data,)
-    return (sequence,) if isinstance(sequence, Tensor) else ()
-
-
 class edited:  # noqa: N801 - reads as the block that it is
     """The calls of ``model`` that this thread makes inside the block run under ``edits``; no parameter changes.
 
@@ -264,6 +222,6 @@ class edited:  # noqa: N801 - reads as the block that it is
             runs.leave()
         block.__exit__(kind, error, trace)
         if error is None:
-            self._editor.warn_of_missed_steps("edited", stacklevel=2)
+            self._editor.warn_of_missed_steps("edited")
         if error is None and runs is not None and runs.ran and not self._editor.saw_a_call and self._edits:
             warnings.warn(f"edited: {none_seen(self._model)}. Nothing was edited.", RuntimeWarning, stacklevel=2)

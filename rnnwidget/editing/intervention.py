@@ -130,7 +130,7 @@ class BeforeAndAfter:
         if not self._earlier.hold_for(after[1]):
             self._begin()  # weights have moved in a way that PyTorch does not count
             editor, after = self._edited(edits, loss, None)
-        editor.warn_of_missed_steps("a run under edits", stacklevel=4)
+        editor.warn_of_missed_steps("a run under edits")
         return self._before(editor.paths), after
 
     def _edited(

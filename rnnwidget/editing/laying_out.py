@@ -57,7 +57,8 @@ def laid_out(edit: Edit, layer: Layer, call: RecurrentCall, place: CallPlace) ->
     steps, done, width = call.layout.steps, place.done, layer.width(edit.site)
     if width is None:
         width = _width_in(call, layer.family, edit.site)
-        check_units(edit, width)
+        if not _is_elsewhere(edit):
+            check_units(edit, width)
     window = _window(edit, done, steps)
     if edit.number is not None and window is not None:
         return _of_number(edit, edit.number, call.initial[0], width, steps, window)
@@ -81,7 +82,19 @@ def _width_in(call: RecurrentCall, family: Family, site: str) -> int:
     module = call.weights[0][0]
     if site in family.states or not isinstance(module, nn.Module) or not call.input.numel():
         return call.initial[family.states.index(site) if site in family.states else 0].size(-1)
-    return site_widths(module, call)[site]
+    return site_widths(module, call).get(site, call.initial[0].size(-1))
+
+
+def _is_elsewhere(edit: Edit) -> bool:
+    """Whether another targeted layer, of which it is known, has the units of an edit."""
+    widths = [
+        layer.width(edit.site)
+        for model in edit.fits
+        for of_module in model
+        for layer in of_module
+        if edit.layer in (None, layer.name) and edit.has_site(layer)
+    ]
+    return any(width is not None and max(edit.units or (0,)) < width for width in widths)
 
 
 def _window(edit: Edit, done: int, steps: int) -> tuple[int, int] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnnwidget.editing.edit import Edit
+from rnnwidget.recording.call_stack import level_of_caller
 from rnnwidget.recording.modules import RecurrentModule
 
 
@@ -17,9 +19,7 @@ class Calls(NamedTuple):
     longest: int
 
 
-def warn_of_missed_steps(
-    called: str, edits: Iterable[Edit], calls: Iterable[tuple[RecurrentModule, Calls]], *, stacklevel: int
-) -> None:
+def warn_of_missed_steps(called: str, edits: Iterable[Edit], calls: Iterable[tuple[RecurrentModule, Calls]]) -> None:
     """RuntimeWarning for the first edit that touched nothing for want of a call as long as its steps."""
     every = list(calls)
     for edit in edits:
@@ -29,7 +29,9 @@ def warn_of_missed_steps(
             for layer in module.layers
             if edit.layer in (None, layer.name) and edit.has_site(layer)
         ]
-        if not meant or edit.identity or any(number == 1 or _has_any(edit, longest) for _, (number, longest) in meant):
+        if not meant or edit.identity or not _has_any(edit, sys.maxsize):
+            continue
+        if any(number == 1 or _has_any(edit, longest) for _, (number, longest) in meant):
             continue
         name, (number, longest) = meant[0]
         warnings.warn(
@@ -37,7 +39,7 @@ def warn_of_missed_steps(
             f"than it had just given, so that each call counts its steps from 0, and the longest had {longest}. "
             "Without steps= every call is edited",
             RuntimeWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=level_of_caller(),
         )
         return
 

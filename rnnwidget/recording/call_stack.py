@@ -10,6 +10,15 @@ from torch.nn.modules import rnn
 from torch.nn.utils.rnn import PackedSequence
 
 
+def level_of_caller() -> int:
+    """The ``stacklevel`` with which a warning given by the function that asks points at the user's line."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - likewise
+    level = 1
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("rnnwidget", "torch"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def is_on_stack(frame: FrameType | None) -> bool:
     """Whether a frame has not ended."""
     other: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack tells who is still running

@@ -45,6 +45,15 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
             return without_hooks(copy.deepcopy(module, memo))
 
 
+def bare(copied: nn.Module) -> nn.Module:
+    """A copy without a person's hooks, which are not to be told of what we look at; weight_norm's pre-hooks stay."""
+    for part in copied.modules():
+        part._forward_hooks.clear()
+        part._forward_hooks_with_kwargs.clear()
+        part._forward_hooks_always_called.clear()
+    return copied
+
+
 def copy_of(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) -> nn.Module:
     """A deep copy, or a shallow one of what cannot be copied deep; raises the deep one's error where neither can."""
     try:

@@ -22,7 +22,7 @@ class GuardedMemory:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._places = {place_of(tensor) for tensor in tensors} - {None}
+        self.places = {place for place in map(place_of, tensors) if place is not None}
         self.written: set[int] = set()
 
     def check(self, targets: Iterable[object]) -> None:
@@ -30,7 +30,7 @@ class GuardedMemory:
         for target in targets:
             if isinstance(target, Tensor):
                 place = place_of(target)
-                if place is not None and place in self._places:
+                if place is not None and place in self.places:
                     self.written.add(place)
                     raise WritesIntoGuardedMemoryError
             elif isinstance(target, (list, tuple)):
@@ -66,7 +66,8 @@ class Apart:
             return tensor.detach()
         if place not in self._memory:
             self._memory[place] = tensor.new_empty(0, dtype=torch.uint8).set_(tensor.untyped_storage()).clone()
-        own = self._memory[place].view(tensor.dtype)
+        whole = self._memory[place]
+        own = whole[: whole.numel() // tensor.itemsize * tensor.itemsize].view(tensor.dtype)
         return own.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 

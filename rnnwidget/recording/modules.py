@@ -18,7 +18,7 @@ class Layer:
     """One layer and direction of one recurrent module.
 
     ``hidden_size`` is None for a registered module that tells its widths only when it is called. Where such a module
-    carries several states, its ``hidden_size`` tells of the hidden one alone.
+    carries several states, its ``hidden_size`` tells of the hidden one alone, and not of all.
     """
 
     name: str
@@ -27,11 +27,11 @@ class Layer:
     reverse: bool = False
     hidden_size: int | None = None
     projected_size: int | None = None
-    registered: bool = False
+    tells_all: bool = True
 
     def width(self, site: str) -> int | None:
         """How many units ``site`` has; None if only a call can tell."""
-        if self.registered and site != "hidden" and len(self.family.states) > 1:
+        if not self.tells_all and site != "hidden" and len(self.family.states) > 1:
             return None
         return self.projected_size if site == "hidden" and self.projected_size else self.hidden_size
 
@@ -122,7 +122,8 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
         if registration is not None:
             size = getattr(module, "hidden_size", None)
             known = size if isinstance(size, int) else None
-            layer = Layer(clean or "cell", registration.family, hidden_size=known, registered=True)
+            ours = type(module).__module__.startswith("rnnwidget.")
+            layer = Layer(clean or "cell", registration.family, hidden_size=known, tells_all=ours)
             found.append(RecurrentModule(clean, module, (layer,), registration))
         elif isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
             sizes = module.num_layers, module.hidden_size, module.proj_size

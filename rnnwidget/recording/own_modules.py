@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from rnnwidget.cells.registry import Registration
 from rnnwidget.recording.one_sequence import is_one_sequence, is_the_state
-from rnnwidget.recording.own_step import site_widths
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 from rnnwidget.recording.results import tensors_in
 from rnnwidget.recording.sequences import SequenceLayout
@@ -194,7 +193,7 @@ def own_call(
         else torch.zeros(1, batch, width, dtype=_dtype(result), device=x.device)
         for place, width in enumerate(widths)
     )
-    call = RecurrentCall(
+    return RecurrentCall(
         form="module",
         kernel=None,
         family=registration.family,
@@ -204,22 +203,6 @@ def own_call(
         weights=((module,),),
         training=module.training,
     )
-    if not (arguments.states or result.finals) and len(widths) > 1 and x.numel():
-        _check_widths(registration, module, call)
-    return call
-
-
-def _check_widths(registration: Registration, module: nn.Module, call: RecurrentCall) -> None:
-    """TypeError where states are taken to be as wide as the hidden one, for want of better, and do not fit the step."""
-    try:
-        site_widths(module, call)
-    except RuntimeError as error:
-        hidden, *others = registration.family.states
-        raise TypeError(
-            f"{_name(module)} was called without states and returned no final ones, so that {' and '.join(others)} is "
-            f"taken to be as wide as {hidden}, {call.initial[0].size(-1)}; its step failed on that: {error}. "
-            f"register({_name(module)}, returns=…) can say where the final states are, after the hidden ones"
-        ) from error
 
 
 def common_result(call: RecurrentCall, result: OwnResult) -> LayerOutput:

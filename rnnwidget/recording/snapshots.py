@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.copies import copy_of, same_settings
+from rnnwidget.recording.copies import bare, copy_of, same_settings
 from rnnwidget.recording.recurrent_call import Weights
 from rnnwidget.recording.same_values import same_values
 
@@ -51,11 +51,7 @@ def _cloned(weights: StackWeights) -> StackWeights:
             copied = copy_of(side, lambda tensor: tensor.detach().clone())
         except Exception:  # noqa: BLE001 - a person's class may raise anything when copied
             return side  # replay_error tells when it has changed since
-        for part in copied.modules():
-            part._forward_hooks.clear()  # a person's hooks are not to be told when a recording is looked at
-            part._forward_hooks_with_kwargs.clear()
-            part._forward_hooks_always_called.clear()
-        return copied
+        return bare(copied)
 
     return tuple([tuple([cloned(side) for side in layer]) for layer in weights])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ from rnnwidget.recording.model_state import ModelState, looked_at, tensors_of, v
 from rnnwidget.recording.modules import recurrent_modules
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.same_values import same_values
 from rnnwidget.recording.shapeless import check_shapes, shapeless
 from rnnwidget.recording.unseen import none_seen
+
+_written_to: weakref.WeakKeyDictionary[nn.Module, set[int]] = weakref.WeakKeyDictionary()
+"""The places in memory of a model's parameters into which its forward writes."""
 
 _Held = TypeVar("_Held")
 NOTHING = nullcontext()
@@ -65,7 +70,7 @@ class Twin:
         self.why_not_copied = ""
         self.model, self.modules = model, recurrent_modules(model)
         self._made = False
-        self._written: set[int] = set()
+        self._written = _written_to.setdefault(model, set())
         if not shapeless(model):
             self._make()
 
@@ -117,19 +122,11 @@ class Twin:
             self.why_not_copied = f"{type(error).__name__}: {error}"
             self.model = self._original
         self.modules = recurrent_modules(self.model)
-        self._keep_apart()
+        copied = self.model is not self._original
+        shared = [each for each in self._original.parameters() if copied and place_of(each) not in self._written]
+        self._memory = GuardedMemory(shared) if shared else None
+        self._apart = copied and len(shared) < sum(1 for _ in self._original.parameters())
         self._guarded, self._made = False, True
-
-    def _keep_apart(self) -> None:
-        """What the forward writes into is refreshed before each run, and the rest guarded."""
-        self._refreshed: list[tuple[Tensor, Tensor]] = []
-        self._memory: GuardedMemory | None = None
-        if self.model is self._original:
-            return
-        for ours, theirs in zip(self.model.parameters(), self._original.parameters(), strict=True):
-            if place_of(theirs) in self._written:
-                self._refreshed.append((ours, theirs))
-        self._memory = GuardedMemory([p for p in self._original.parameters() if place_of(p) not in self._written])
 
     def still(self) -> Twin:
         """A twin of a copy whose parameters are clones: whoever trains the original does not move it.
@@ -190,7 +187,10 @@ class Twin:
                 else:
                     if not self._writes():
                         return result
-                self._written |= self._memory.written if self._memory is not None else set()
+                assert self._memory is not None
+                # One that writes into two may write into all of them: each that is found costs a run that was begun.
+                found = self._memory.written if not self._written else self._memory.places
+                self._written |= found
                 self._make()
                 if editor is not None:
                     editor.restart()
@@ -249,16 +249,18 @@ class Twin:
         if self.model is self._original:
             return
         state = state or looked_at(self._original)
-        if (state.addresses, state.hooks) != self._copied or not same_settings(self._original, self.model):
+        moved = (state.addresses, state.hooks) != self._copied or not same_settings(self._original, self.model)
+        # What a forward has written into its copy may be in the graph of a result through which a backward is to come.
+        if moved or self._apart:
             self._make()
         parts = modules_of(self.model)
         for module, training in zip(parts, state.training, strict=True):
             module.training = training
-        if self._refreshed or any([module._buffers for module in parts]):
+        if any([module._buffers for module in parts]):
             with torch.no_grad():
-                buffers = zip(self.model.buffers(), self._original.buffers(), strict=True)
-                for ours, theirs in (*buffers, *self._refreshed):
-                    ours.copy_(theirs)
+                for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
+                    if not same_values(ours, theirs):  # a copy would count as a write into a graph
+                        ours.copy_(theirs)
 
 
 def _put_back(held: dict[str, _Held], before: Mapping[str, _Held]) -> None:

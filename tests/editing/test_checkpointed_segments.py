@@ -69,3 +69,45 @@ def test_a_segment_that_steps_a_cell_several_times_is_made_again_with_the_same_s
             found.append(gradients(model, x, rw.clamp(site, 0.3, steps=steps), truncated=truncated))
         for one, other in zip(*found, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+class TwoLayers(nn.Module):
+    """Two layers, one after the other in each segment, behind a map that is made again as well."""
+
+    def __init__(self, reentrant: bool | None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.map, self.second = nn.GRU(3, 4), nn.Linear(4, 4), nn.GRU(4, 4)
+        self.reentrant = reentrant
+        self.double()
+
+    def segment(self, part: Tensor, one: Tensor, two: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden, one = self.first(part, one)
+        hidden, two = self.second(self.map(hidden), two)
+        return hidden, one, two
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = two = x.new_zeros(1, x.size(1), 4)
+        parts = []
+        for part in x.split(3):
+            if self.reentrant is None:
+                hidden, one, two = self.segment(part, one, two)
+            else:
+                hidden, one, two = checkpoint(self.segment, part, one, two, use_reentrant=self.reentrant)
+            parts.append(hidden)
+        return torch.cat(parts)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("layer", ["first.l0", "second.l0"])
+def test_a_layer_whose_input_is_made_again_too_has_the_same_steps_edited(layer, reentrant):
+    for steps in STEPS:
+        found = []
+        for checkpointed in (reentrant, None):
+            model = TwoLayers(checkpointed)
+            x = torch.linspace(-1, 1, 54, dtype=torch.float64).reshape(9, 2, 3).requires_grad_()
+            with rw.edited(model, rw.clamp("update_gate", 0.9, layer=layer, steps=steps)):
+                model(x).square().sum().backward()
+            found.append([x.grad, *(parameter.grad for parameter in model.parameters())])
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

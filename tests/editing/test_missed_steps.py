@@ -34,8 +34,9 @@ def test_steps_that_no_call_had_are_told_of(steps):
     with pytest.warns(RuntimeWarning, match=MISSED), rw.edited(model, edit):
         output = model(*X)
     assert torch.equal(output, model(*X))
-    with pytest.warns(RuntimeWarning, match=MISSED):
+    with pytest.warns(RuntimeWarning, match=MISSED) as told:
         rw.intervene(model, X, [edit])
+    assert [warning.filename for warning in told] == [__file__]
     with pytest.warns(RuntimeWarning, match=MISSED):
         rw.RNNInspector(model, inputs=X).edits = [edit]
 
@@ -47,6 +48,8 @@ def test_steps_that_no_call_had_are_told_of(steps):
         (Masked(), rw.clamp("update_gate", 0.3, steps=[0])),
         (Masked(), rw.clamp("update_gate", 0.3, steps=[0, 4])),
         (Masked(), rw.shift("update_gate", 0.0, steps=[4])),
+        (Masked(), rw.clamp("update_gate", 0.3, steps=[])),
+        (Masked(), rw.clamp("update_gate", 0.3, steps=slice(3, 3))),
         (Masked(chunk=4), rw.clamp("update_gate", 0.3, steps=slice(3, 9))),
         (Masked(chunk=8), rw.clamp("update_gate", 0.3, steps=[50])),
     ],

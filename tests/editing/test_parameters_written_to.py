@@ -151,3 +151,71 @@ def test_what_the_forward_raises_passes_through():
         rw.intervene(model, WORDS, EDIT)
     assert_untouched(model, before)
     assert not model.cell._forward_hooks
+
+
+def test_many_written_parameters_cost_few_forwards():
+    class Traces(nn.Module):
+        begun = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.RNN(3, 4)
+            self.traces = nn.ParameterList([nn.Parameter(torch.zeros(4)) for _ in range(12)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            Traces.begun += 1
+            hidden, _ = self.rnn(x)
+            for trace in self.traces:
+                trace.data.add_(hidden.detach().sum((0, 1)))
+            return hidden
+
+    model, x = Traces(), torch.randn(5, 2, 3)
+    before = contents(model)
+    rw.intervene(model, x, rw.shift("hidden", 0.5))
+    assert Traces.begun <= 6
+    begun = Traces.begun
+    rw.intervene(model, x, rw.shift("hidden", 0.5))
+    assert Traces.begun - begun <= 4
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("kind", ["buffer", "written"])
+def test_gradients_reach_the_input_through_what_a_run_refreshes(kind):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.norm = nn.RNN(3, 4), nn.BatchNorm1d(4)
+            self.weight = nn.Parameter(torch.ones(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            if kind == "written":
+                self.weight.data.clamp_(max=0.5)
+            hidden, _ = self.rnn(x)
+            return self.norm(hidden.flatten(0, 1)) * self.weight
+
+    model = Scaled().eval()
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    result = rw.intervene(model, x, rw.shift("hidden", 0.5))
+    for output in (result.output, result.baseline):
+        (gradient,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
+        assert gradient.abs().max() > 0
+
+
+def test_a_copy_with_other_parameters_than_the_model_is_one_all_the_same():
+    class Untied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.one, self.other = nn.RNN(3, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+            self.other.weight = self.one.weight
+
+        def __deepcopy__(self, memo: dict[int, object]) -> "Untied":
+            made = Untied()
+            made.load_state_dict(self.state_dict())
+            made.other.weight = nn.Parameter(made.one.weight.detach().clone())
+            return made
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.other(self.one(self.rnn(x)[0]))
+
+    model, x = Untied(), torch.randn(5, 2, 3)
+    torch.testing.assert_close(rw.intervene(model, x, rw.shift("hidden", 0.5)).baseline, model(x))

@@ -86,8 +86,32 @@ def test_the_page_shows_and_takes_every_unit() -> None:
     inspector.close()
 
 
-def test_a_width_that_nobody_tells_is_asked_for() -> None:
-    with pytest.raises(TypeError, match=r"cell is taken to be as wide as hidden, 3; its step failed.*returns="):
-        rw.intervene(Projected(3, 8, finals=False), X, rw.clamp("cell", 0.5))
-    result = rw.intervene(Projected(3, 3, finals=False), X, rw.clamp("cell", 0.5))
-    assert result.change["cell"].abs().max() > 0
+def test_units_that_only_another_layer_has_are_left_out_here() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.narrow = nn.LSTM(4, 12, dtype=torch.float64), Projected(4, 4)
+            self.down = nn.Linear(12, 4, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.narrow(self.down(self.wide(x)[0]))[0]
+
+    model = Two()
+    result = rw.intervene(model, X, rw.clamp("forget_gate", 0.5, units=[9]))
+    assert result.recording["wide.l0"]["forget_gate"][..., 9].unique().tolist() == [0.5]
+    for layer in ("narrow", None):
+        with pytest.raises(IndexError, match=r"units \[(9|19)\] do not exist"):
+            rw.intervene(model, X, rw.clamp("forget_gate", 0.5, layer=layer, units=[9 if layer else 19]))
+
+
+def test_our_own_layers_tell_their_widths_before_anything_is_attached() -> None:
+    model = rw.cells.PeepholeLSTM(3, 4)
+    with pytest.raises(IndexError, match=r"units \[9\] do not exist"):
+        rw.edited(model, rw.clamp("forget_gate", 0.5, units=[9])).__enter__()
+
+
+def test_states_are_recorded_where_nobody_tells_how_wide_the_others_are() -> None:
+    model = Projected(3, 8, finals=False)
+    with rw.record(model) as recording:
+        output = model(X)
+    assert torch.equal(recording["cell"].hidden, output)

@@ -99,3 +99,50 @@ def test_the_page_warns_of_a_wrong_step_under_edits_too() -> None:
     assert inspector.recording["cell"].replay_error < 1e-5
     assert not inspector._page.score._frame["residual"]["ok"]
     inspector.close()
+
+
+class Counting(nn.Module):
+    """Tells the time to its step in an attribute, and counts its steps in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.i, self.h, self.time = nn.Linear(3, 4), nn.Linear(4, 4), 0
+        self.register_buffer("steps", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.time, h, states = 0, x.new_zeros(x.size(1), 4), []
+        for now in x:
+            h = count(self, now, h, None)
+            states.append(h)
+        self.time = 0
+        return torch.stack(states)
+
+
+def count(module: Counting, x: Tensor, h: Tensor, at: object) -> Tensor:
+    module.time += 1
+    module.steps += 1
+    drive = module.i(x) + module.h(h) + 0.3 * module.time
+    return at.gate("drive", drive) if at is not None else torch.tanh(drive)
+
+
+def test_the_comparison_leaves_no_trace_in_the_module() -> None:
+    rw.register(Counting, gates={"drive": "tanh"})(count)
+    model = Counting()
+    plain = model(X)
+    model.steps.zero_()
+    for call in (1, 2):
+        model.time = 0
+        with rw.edited(model, rw.shift("drive", 0.5, steps=[5])):
+            output = model(X)
+        assert torch.equal(output[:5], plain[:5])
+        assert model.steps == 2 * 12 * call  # its own, and those of the edited run
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [rw.cells.LeakyRNN, rw.cells.MinGRU, rw.cells.PeepholeLSTM])
+def test_the_roundings_of_half_precision_are_no_other_step(kind: type[nn.Module], dtype: torch.dtype) -> None:
+    model = kind(3, 4).to(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rw.intervene(model, X.to(dtype), rw.nudge("hidden", 0.5, steps=[3]))
