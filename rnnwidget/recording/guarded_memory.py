@@ -81,7 +81,7 @@ def _written_by(operator: Any) -> tuple[tuple[int, str], ...]:
 @cache
 def is_in_place(function: Any) -> bool:
     """Whether a function of PyTorch's own writes into what it is given first."""
-    if function is Tensor.data.__set__:  # type: ignore[attr-defined]
+    if function == Tensor.data.__set__:  # type: ignore[attr-defined]
         return True
     name = getattr(function, "__name__", "")
     if name.startswith("__"):
