@@ -29,7 +29,7 @@ def numbers_over(edits: Sequence[Edit], layer: Layer, like: Tensor, batch: int) 
     """Such edits over a layer of ``batch`` sequences: a copy of each without edit and one for each of ``edits``."""
     (site, operation), width = (edits[0].site, edits[0].does), layer.width(edits[0].site)
     assert width is not None
-    if edits[0].layer not in (None, layer.name) or not edits[0].has_site(layer):
+    if not edits[0].is_for(layer):
         return ()
     neutral = 1.0 if operation == "scale" else 0.0
     value = like.new_tensor([neutral, *(edit.number for edit in edits)]).view(-1, 1)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.editing.laying_out import BEGINNING, CallPlace
 from rnnwidget.recording.continuation import HandedOut
+from rnnwidget.recording.same_values import same_values
 
 States = tuple[Tensor, ...]
 
@@ -25,7 +25,9 @@ class _Begun(NamedTuple):
 
     def is_of(self, module: nn.Module, tensors: States) -> bool:
         """Whether a call is made of the same values."""
-        return self.module is module and len(self.tensors) == len(tensors) and all(map(_equal, self.tensors, tensors))
+        return (
+            self.module is module and len(self.tensors) == len(tensors) and all(map(same_values, self.tensors, tensors))
+        )
 
 
 class CallPlaces:
@@ -88,10 +90,6 @@ class CallPlaces:
             yield self._next
         yield from range(self._segment - 1, -1, -1)
         yield from range(len(self._begun) - 1, self._segment - 1, -1)
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one.detach(), other.detach())
 
 
 def _memory(module: nn.Module, tensors: States) -> tuple[object, ...]:

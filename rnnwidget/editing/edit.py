@@ -93,6 +93,10 @@ class Edit:
         # A value that is learned may begin at nothing.
         return not self.value.requires_grad and bool((self.value == neutral).all())
 
+    def is_for(self, layer: Layer) -> bool:
+        """Whether ``layer`` is targeted and has the site."""
+        return self.layer in (None, layer.name) and self.has_site(layer)
+
     def has_site(self, layer: Layer) -> bool:
         """Whether ``layer`` has the site, with a pre-activation if the edit needs one."""
         sites: Iterable[str] = layer.family.activations if self.operation == "shift" else layer.family.sites

@@ -113,11 +113,7 @@ class EditList:
 
     def concerns(self, module: RecurrentModule) -> bool:
         """Whether an edit is for a layer of a module."""
-        return any(
-            not edit.identity and edit.layer in (None, layer.name) and edit.has_site(layer)
-            for edit in self.edits
-            for layer in module.layers
-        )
+        return any(not edit.identity and edit.is_for(layer) for edit in self.edits for layer in module.layers)
 
     @property
     def goes_by_layer(self) -> bool:
@@ -154,7 +150,7 @@ class EditList:
         ]
         for edit in filter(_depends_on_place, self.edits):
             for layer in inside:
-                if edit.layer in (None, layer.name) and edit.has_site(layer):
+                if edit.is_for(layer):
                     raise NotImplementedError(
                         f"{edit!r}: {layer.name!r} is called by the step of {module.layers[0].name!r}, which is made "
                         "again under its own edits, so that steps of the inner one cannot be told; name with layer= "

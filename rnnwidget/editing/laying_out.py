@@ -44,7 +44,7 @@ def edits_of_layers(
     for layer in layers:
         own = []
         for edit in changing:
-            if edit.layer in (None, layer.name) and edit.has_site(layer):
+            if edit.is_for(layer):
                 if id(edit) not in known or isinstance(edit.value, RecordedValues):
                     known[id(edit)] = laid_out(edit, layer, call, place)
                 own.append(known[id(edit)])
@@ -92,7 +92,7 @@ def _is_elsewhere(edit: Edit) -> bool:
         for model in edit.fits
         for of_module in model
         for layer in of_module
-        if edit.layer in (None, layer.name) and edit.has_site(layer)
+        if edit.is_for(layer)
     ]
     return any(width is not None and max(edit.units or (0,)) < width for width in widths)
 

@@ -24,10 +24,7 @@ def warn_of_missed_steps(called: str, edits: Iterable[Edit], calls: Iterable[tup
     every = list(calls)
     for edit in edits:
         meant = [
-            (layer.name, of_module)
-            for module, of_module in every
-            for layer in module.layers
-            if edit.layer in (None, layer.name) and edit.has_site(layer)
+            (layer.name, of_module) for module, of_module in every for layer in module.layers if edit.is_for(layer)
         ]
         if not meant or edit.identity or not _has_any(edit, sys.maxsize):
             continue

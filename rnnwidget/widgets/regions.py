@@ -20,7 +20,7 @@ def edited_regions(edits: Sequence[Edit], layer: Layer, width: int, steps: int, 
     """Where each edit of a layer lies in one sequence; what changes nothing lies nowhere."""
     regions: list[Region] = []
     for edit in edits:
-        concerns = edit.layer in (None, layer.name) and edit.has_site(layer) and not edit.identity
+        concerns = edit.is_for(layer) and not edit.identity
         if not concerns or (edit.batch is not None and sequence not in edit.batch):
             continue
         units = None if edit.units is None else sorted({unit for unit in edit.units if unit < width})

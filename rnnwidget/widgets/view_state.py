@@ -67,8 +67,7 @@ class ViewState(traitlets.HasTraits):
         layer = self._layers[self.layer]
         width = layer.hidden_size or 0
         if self._picture is not None:
-            recorded = self._picture.recording[layer.name]
-            width = max(recorded[state].size(-1) for state in recorded.states)
+            width = max(state.size(-1) for state in self._picture.recording[layer.name].initial.values())
         outside = [unit for unit in proposal["value"] if not 0 <= unit < width]
         if outside:
             raise IndexError(f"units {outside} do not exist; layer {self.layer!r} has units 0 to {width - 1}")
