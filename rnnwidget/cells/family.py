@@ -129,6 +129,13 @@ class MatrixFamily(Family):
         steps, batch = run.inputs.shape[:2]
         return steps * batch * run.matrices.hidden_hidden.size(0) <= AT_ONCE
 
+    def scan(self, site: str, get: Get, initial: Tensor, live: Tensor | None = None) -> Tensor:
+        """One of :attr:`scanned`, from gates that ``get`` gives and the state before the first step. No autograd.
+
+        Where ``live`` says at which steps each sequence is, it is read from its last step to its first.
+        """
+        raise KeyError(f"no state of family {self.name!r} builds up beside the hidden one, nor does {site!r}")
+
     def rows(self, run: LayerRun, site: str) -> LayerWeights:
         """The rows that compute the pre-activation of ``site``."""
         sites = list(self.activations)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,6 +38,24 @@ def scan_in_place(
     _by_blocks(keep[:whole].unflatten(0, (blocks, length)), written[:whole].unflatten(0, (blocks, length)), initial)
     if whole < steps:
         _step_by_step(keep[whole:], written[whole:], written[whole - 1])
+    return written
+
+
+def scan_backwards_in_place(
+    keep: Float[Tensor, "time batch unit"],
+    written: Float[Tensor, "time batch unit"],
+    initial: Float[Tensor, "batch unit"],
+    live: Bool[Tensor, "time batch 1"],
+) -> Float[Tensor, "time batch unit"]:
+    """Like :func:`scan_in_place`, each sequence from its last live step to its first.
+
+    What lies after a sequence's end is computed too and has no meaning; nothing live comes of it.
+    """
+    state, everywhere = initial, live.flatten(1).all(dim=1).tolist()
+    pairs = zip(keep.unbind(0), written.unbind(0), live.unbind(0), everywhere, strict=True)
+    for kept, state_now, here, all_here in reversed(list(pairs)):
+        state_now.addcmul_(kept, state)
+        state = state_now if all_here else torch.where(here, state_now, initial)
     return written
 
 

@@ -18,8 +18,9 @@ from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.cells.family import Family
 from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.packed_layer import PackedLayer
 from rnnwidget.recording.recorded_call import RecordedCall
-from rnnwidget.recording.stretches import Stretch, Window, stretches
+from rnnwidget.recording.stretches import Stretch, Window, shown_stretches
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class RebuiltLayer(LayerSource):
         self.edits = self._calls[0].edits.get(self.name, NO_EDITS) if len(self._calls) == 1 else NO_EDITS
 
     @cached_property
-    def _stretches(self) -> list[Stretch]:
-        return stretches(self._calls, self._layer)
+    def _stretches(self) -> list[Stretch | PackedLayer]:
+        return shown_stretches(self._calls, self._layer)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -141,9 +142,9 @@ class RebuiltLayer(LayerSource):
                 return _joined([stretch.preactivation(site) for stretch in self._stretches])
             return _joined([stretch.window(site, part, preactivation=True) for stretch, part in self._parts(window)])
 
-    def _parts(self, window: Window) -> list[tuple[Stretch, Window]]:
+    def _parts(self, window: Window) -> list[tuple[Stretch | PackedLayer, Window]]:
         """The stretches that a window touches, and what it takes of each."""
-        parts: list[tuple[Stretch, Window]] = []
+        parts: list[tuple[Stretch | PackedLayer, Window]] = []
         begin = 0
         for stretch in self._stretches:
             start, stop = max(window[0] - begin, 0), min(window[1] - begin, stretch.layout.steps)
@@ -155,7 +156,7 @@ class RebuiltLayer(LayerSource):
     @property
     def inputs(self) -> Tensor:
         with self._arithmetic():
-            return _joined([stretch.blank(stretch.inputs.clone()) for stretch in self._stretches])
+            return _joined([stretch.shown_inputs for stretch in self._stretches])
 
     @property
     def lengths(self) -> Tensor:
@@ -176,7 +177,7 @@ class RebuiltLayer(LayerSource):
     @property
     def initial(self) -> tuple[Tensor, ...]:
         with self._arithmetic():
-            return tuple(state.clone() for state in self._stretches[0].run.initial)
+            return tuple(state.clone() for state in self._stretches[0].first_states)
 
     @property
     def residual(self) -> float:
@@ -198,7 +199,7 @@ class RebuiltLayer(LayerSource):
             for together in self._replayed
             for layer in together[0].module.layers
             if layer.index > self._layer.index
-            for stretch in stretches(together, layer)
+            for stretch in shown_stretches(together, layer)
         ]
         return max([*own, *(residual for residual in above if residual == residual)])  # noqa: PLR0124 - likewise
 

@@ -15,6 +15,7 @@ from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.clients import SeenCall, is_half
 from rnnwidget.recording.gradient_tap import GradientTap
 from rnnwidget.recording.modules import Layer, RecurrentModule
+from rnnwidget.recording.packed_rows import PackedPlaces
 from rnnwidget.recording.recurrent_call import RecurrentCall, StackTrace, run_stack
 from rnnwidget.recording.snapshots import WeightSnapshot, snapshot
 
@@ -147,11 +148,22 @@ class RecordedCall:
 
     def hidden_of(self, layer: Layer) -> Tensor:
         """The hidden state that the model gave, (time, batch, unit) by input position, zeros at padding."""
-        output = self._by_time(self.trace.outputs[layer.index])
+        return self._of_direction(self._by_time(self.trace.outputs[layer.index]), layer)
+
+    def output_of(self, layer: Layer) -> Tensor:
+        """The hidden state that the model gave, in the call's layout."""
+        return self._of_direction(self.trace.outputs[layer.index], layer)
+
+    def _of_direction(self, output: Tensor, layer: Layer) -> Tensor:
         if self.call.directions == 1:
             return output
         width = output.size(-1) // 2
         return output[..., width:] if layer.reverse else output[..., :width]
+
+    @cached_property
+    def packed_places(self) -> PackedPlaces:
+        """Where the rows of a packed call lie."""
+        return PackedPlaces(self.call.layout, self.output.device)
 
     def reached_of(self, layer: Layer) -> tuple[Tensor, ...]:
         """The final states beside the hidden one, each (batch, unit) in the user's order; none where none are kept."""

@@ -18,7 +18,10 @@ from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
 from rnnwidget.recording.clients import is_half
 from rnnwidget.recording.copies import copy_of
+from rnnwidget.recording.handed_out import HandedOut
 from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.one_step_residual import one_step_residual
+from rnnwidget.recording.packed_layer import PackedLayer, packed_layer
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recurrent_call import Weights
@@ -43,8 +46,7 @@ class Stretch:
     precision: torch.dtype | None
     handed: tuple[Tensor, ...] = ()
     reached: tuple[Tensor, ...] = ()
-    known: Quantities = field(default_factory=dict)
-    _versions: dict[str, int] = field(default_factory=dict)
+    _handed_out: HandedOut = field(default_factory=HandedOut)
 
     @property
     def family(self) -> Family:
@@ -86,7 +88,8 @@ class Stretch:
             off = (end - true).abs() / true.abs().clamp(min=1)
             if bool((off > AS_NEAR * torch.finfo(self.hidden.dtype).eps).any()):
                 return False
-        self.known |= known
+        self._handed_out.unchanged.update(known)
+        self._handed_out.note()
         return True
 
     def by_reading(self, tensor: Tensor) -> Tensor:
@@ -98,18 +101,18 @@ class Stretch:
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
         shown = self._placed(self._evaluated(site))
-        self._note()
+        self._handed_out.note()
         return shown
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
-        self._forget_what_was_changed()
+        known = self._handed_out.unchanged
         with self._casting():
             found = self.family.preactivation(
-                self.run, site, lambda other: self.family.evaluate(self.run, other, self.known)
+                self.run, site, lambda other: self.family.evaluate(self.run, other, known)
             )
         shown = self._placed(in_single(found))
-        self._note()
+        self._handed_out.note()
         return shown
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
@@ -117,7 +120,7 @@ class Stretch:
         start, stop = window
         if site == "hidden" and not preactivation:
             return self.blank(self.hidden)[start:stop].clone()
-        if self.layout.packed or site in self.family.scanned or site in self.known or stop <= start:
+        if self.layout.packed or site in self.family.scanned or site in self._handed_out.unchanged or stop <= start:
             whole = self.preactivation(site) if preactivation else self.site(site)
             return whole[start:stop]
         part = self._part(start, stop)
@@ -142,17 +145,19 @@ class Stretch:
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
         rebuilt = self._evaluated("hidden")
-        given = self.by_reading(self.hidden).to(rebuilt.dtype)
-        states = [self.known[state] for state in self.family.states] + [given]
+        others = [self._handed_out.unchanged[state] for state in self.family.states[1:]]
         live = self.layout.live(rebuilt.device) if self.layout.packed else None
-        if live is not None:
-            states = [state.masked_fill(~live, 0) for state in states]
-        if not all(bool(torch.isfinite(state).all()) for state in states):
-            return float("nan")
-        error = (rebuilt - given).abs_() / given.abs().clamp_(min=1)
-        if live is not None:
-            error = error.masked_fill(~live, 0)
-        return float(error.max()) if error.numel() else 0.0
+        return one_step_residual(rebuilt, self.by_reading(self.hidden).to(rebuilt.dtype), others, live)
+
+    @property
+    def shown_inputs(self) -> Tensor:
+        """What the layer read, NaN where a sequence has ended."""
+        return self.blank(self.inputs.clone())
+
+    @property
+    def first_states(self) -> tuple[Tensor, ...]:
+        """The states before the first step, in the precision in which we compute."""
+        return self.run.initial
 
     def blank(self, tensor: Tensor) -> Tensor:
         """NaN where a sequence has ended."""
@@ -170,19 +175,10 @@ class Stretch:
         return (~self.layout.live(self.inputs.device).squeeze(-1)).nonzero(as_tuple=True)
 
     def _evaluated(self, site: str) -> Tensor:
-        self._forget_what_was_changed()
         with self._casting():
-            found = in_single(self.family.evaluate(self.run, site, self.known))
-        self._note()
+            found = in_single(self.family.evaluate(self.run, site, self._handed_out.unchanged))
+        self._handed_out.note()
         return found
-
-    def _forget_what_was_changed(self) -> None:
-        """What was handed out may have been changed in place: nothing is computed from that."""
-        if any([tensor._version != self._versions.get(site) for site, tensor in self.known.items()]):
-            self.known.clear()
-
-    def _note(self) -> None:
-        self._versions = {site: tensor._version for site, tensor in self.known.items()}
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""
@@ -217,15 +213,25 @@ class Stretch:
         return _module_in_single(self.weights) if halves else self.weights
 
 
+def shown_stretches(calls: Sequence[RecordedCall], layer: Layer) -> list[Stretch | PackedLayer]:
+    """Like :func:`stretches`, for those who look: packed calls on their rows where that can be."""
+    each = _groups(calls, layer)
+    return [(packed_layer(group[0], layer) if len(group) == 1 else None) or _stretch(group, layer) for group in each]
+
+
 def stretches(calls: Sequence[RecordedCall], layer: Layer) -> list[Stretch]:
     """Cut calls that continue each other where weights, edits or layouts change."""
+    return [_stretch(group, layer) for group in _groups(calls, layer)]
+
+
+def _groups(calls: Sequence[RecordedCall], layer: Layer) -> list[list[RecordedCall]]:
     groups: list[list[RecordedCall]] = [[calls[0]]]
     for before, call in pairwise(calls):
         if _alike(before, call) and not layer.reverse:
             groups[-1].append(call)
         else:
             groups.append([call])
-    return [_stretch(group, layer) for group in groups]
+    return groups
 
 
 def _alike(one: RecordedCall, other: RecordedCall) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnwidget.cells import linear_scan
 from rnnwidget.cells.large_memory import LARGE, large_copy, large_empty
-from rnnwidget.cells.linear_scan import scan_in_place
+from rnnwidget.cells.linear_scan import scan_backwards_in_place, scan_in_place
 
 SHORT = st.sampled_from([64, linear_scan.SHORT])
 
@@ -41,6 +41,19 @@ def test_it_is_the_loop(short: int, seed: int, steps: int, batch: int, units: in
     with patch.object(linear_scan, "SHORT", short):
         found = scan(keep, *others)
     torch.testing.assert_close(found, looped(keep, *others), rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(0, 99), st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 5))
+@settings(deadline=None)
+def test_backwards_it_is_the_loop_over_each_sequence_from_its_end(seed: int, lengths: list[int], units: int) -> None:
+    keep, opened, candidate, first = drawn(seed, max(lengths), len(lengths), units)
+    live = (torch.arange(max(lengths)).unsqueeze(1) < torch.tensor(lengths)).unsqueeze(-1)
+    keep = keep.masked_fill(~live, torch.nan)
+    found = scan_backwards_in_place(keep, opened * candidate, first, live)
+    for number, length in enumerate(lengths):
+        read = [tensor[:length, number].flip(0) for tensor in (keep, opened, candidate)]
+        expected = looped(*read, first[number]).flip(0)
+        torch.testing.assert_close(found[:length, number], expected, rtol=1e-12, atol=1e-12)
 
 
 @given(

@@ -1,0 +1,100 @@
+"""A layer of a packed call on the rows that there are: nothing is computed for padding, and nothing is turned round."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from torch import Tensor
+
+from rnnwidget.cells.edits import NO_EDITS
+from rnnwidget.cells.family import MatrixFamily
+from rnnwidget.cells.layer_run import LayerRun, LayerWeights
+from rnnwidget.recording.clients import is_half
+from rnnwidget.recording.handed_out import HandedOut
+from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.one_step_residual import one_step_residual
+from rnnwidget.recording.recorded_call import RecordedCall
+
+Window = tuple[int, int]
+
+
+class PackedLayer:
+    """One layer and direction of a packed call in single or double precision that nothing edits.
+
+    Every row is a sequence of one step, which begins from the state of the row before it. What is computed is kept by
+    input position, (time, batch, unit) in the user's order, NaN where a sequence has ended.
+    """
+
+    def __init__(self, recorded: RecordedCall, layer: Layer, family: MatrixFamily, weights: LayerWeights) -> None:
+        self.layout, self.inputs = recorded.call.layout, recorded.trace.inputs[layer.index]
+        self.first_states = recorded.initial_of(layer)
+        self._family, self._weights, self._reverse = family, weights, layer.reverse
+        self._places = recorded.packed_places
+        self._hidden = recorded.output_of(layer)
+        self._initial_hidden = recorded.call.initial_of(layer.index)[0][int(layer.reverse)]
+        self._handed_out = HandedOut()
+
+    @cached_property
+    def _run(self) -> LayerRun:
+        previous = self._places.previous(self._hidden, self._initial_hidden, reverse=self._reverse)
+        return LayerRun(self.inputs[None], (previous,), previous.new_empty(0, *previous.shape), self._weights)
+
+    def site(self, site: str) -> Tensor:
+        """A gate or state; the hidden state as the model gave it."""
+        if site == "hidden":
+            return self._places.padded(self._hidden)
+        found = self._evaluated(site)
+        self._handed_out.note()
+        return found
+
+    def preactivation(self, site: str) -> Tensor:
+        """The affine value before the nonlinearity of ``site``."""
+        found = self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
+        self._handed_out.note()
+        return found
+
+    def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
+        """Some steps of a site, which cost what all of them cost."""
+        whole = self.preactivation(site) if preactivation else self.site(site)
+        return whole[slice(*window)]
+
+    @property
+    def shown_inputs(self) -> Tensor:
+        """What the layer read."""
+        return self._places.padded(self.inputs)
+
+    @cached_property
+    def residual(self) -> float:
+        """The one-step residual."""
+        (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
+        others = [self._in_rows(state)[0] for state in self._family.scanned]
+        self._handed_out.note()
+        return one_step_residual(rebuilt, self._hidden, others)
+
+    def _evaluated(self, site: str) -> Tensor:
+        known, family, padded = self._handed_out.unchanged, self._family, self._places.padded
+        if site in known:
+            return known[site]
+        if site in family.scanned:
+            before = self.first_states[family.states.index(site)]
+            known[site] = family.scan(site, self._evaluated, before, self._places.live if self._reverse else None)
+        elif site in family.gates and family.pays_at_once(self._run):
+            known |= {gate: padded(rows[0]) for gate, rows in family.all_gates(self._run).items()}
+        else:
+            known[site] = padded(family.compute(self._run, site, self._in_rows)[0])
+        self._handed_out.note()
+        return known[site]
+
+    def _in_rows(self, site: str) -> Tensor:
+        return self._places.rows(self._evaluated(site))[None]
+
+
+def packed_layer(recorded: RecordedCall, layer: Layer) -> PackedLayer | None:
+    """The layer of a call on its rows, None where it has to be padded."""
+    weights, family = recorded.call.weights[layer.index][int(layer.reverse)], layer.family
+    if not (recorded.call.layout.packed and isinstance(weights, LayerWeights) and isinstance(family, MatrixFamily)):
+        return None
+    edited = bool(recorded.edits.get(layer.name, NO_EDITS).edits)
+    if edited or recorded.autocast is not None or is_half(recorded.output.dtype):
+        return None
+    return PackedLayer(recorded, layer, family, weights)
