@@ -1,4 +1,7 @@
-"""What nobody can do without who watches a model, or looks at its gates: how near the other rows can come."""
+"""What nobody can do without who watches a model, or looks at its gates: how near the other rows can come.
+
+Each is a few lines for the one case that it measures: no names, no edits, no checks, nothing but what has to be done.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -12,6 +15,7 @@ from rnnwidget.recording.same_values import same_values
 from tests.benchmarks.comparison import Row, compare
 from tests.benchmarks.editing import stack
 from tests.benchmarks.engine import WORKLOADS, Workload
+from tests.benchmarks.hand_written import with_gates
 
 
 class _SeesAll(TorchFunctionMode):
@@ -21,11 +25,26 @@ class _SeesAll(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def watched(module: nn.Module, x: object) -> Callable[[], object]:
+class _LayerByLayer(_SeesAll):
+    """Runs a dense LSTM's stack as a call for each layer: what passes between the layers is to be seen."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not torch._VF.lstm or args[4] == 1:
+            return func(*args, **(kwargs or {}))
+        output, (hidden, cell), weights, *rest = args
+        finals = []
+        for layer in range(rest[1]):
+            states, own = (hidden[layer : layer + 1], cell[layer : layer + 1]), weights[4 * layer : 4 * layer + 4]
+            output, *reached = func(output, states, own, rest[0], 1, *rest[2:])
+            finals.append(reached)
+        return output, *(torch.cat(states) for states in zip(*finals, strict=True))
+
+
+def watched(module: nn.Module, x: object, kind: type[_SeesAll] = _SeesAll) -> Callable[[], object]:
     """A call with two hooks that enter and leave a function mode, and nothing else."""
 
     def call() -> object:
-        mode = _SeesAll()
+        mode = kind()
         handles = (
             module.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
             module.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
@@ -40,8 +59,9 @@ def watched(module: nn.Module, x: object) -> Callable[[], object]:
 
 
 def cloned(module: nn.Module, x: Tensor | PackedSequence) -> Callable[[], object]:
-    """A watched call, and clones of what a recording owns: input, output and weights."""
-    call = watched(module, x)
+    """A watched call, layer by layer, and clones of what a recording owns: input, output and weights."""
+    dense = isinstance(module, nn.LSTM) and isinstance(x, Tensor)
+    call = watched(module, x, _LayerByLayer if dense else _SeesAll)
 
     def recorded() -> object:
         output, _ = call()
@@ -80,7 +100,7 @@ def last_tenth(module: nn.LSTM, x: Tensor) -> Callable[[], object]:
 
 
 def rebuilt(load: Workload, module: nn.RNNBase, x: Tensor | PackedSequence) -> Callable[[], object]:
-    """A call; the layers below the top once more where a recording does not keep them; products and nonlinearities.
+    """A floor of ``record``; the layers below the top once more where it does not keep them; products, nonlinearities.
 
     Packed gates are put in their places in time and batch, and cell states take their one operation a step.
     """
@@ -109,8 +129,10 @@ def rebuilt(load: Workload, module: nn.RNNBase, x: Tensor | PackedSequence) -> C
             before = torch.addcmul(added, kept, before, out=into)
         return opened, cell
 
+    recorded = cloned(module, x)
+
     def call() -> object:
-        module(x)
+        recorded()
         if below is not None:
             below(x)
         return [layer(read, weight) for read, weight in zip(inputs, weights, strict=True) for _ in range(sides)]
@@ -128,7 +150,10 @@ def rows(seconds: float) -> Iterator[Row]:
         if load.batch == 1:
             yield compare(f"floor: hooks and a mode, {load.name}", watched(module, given), *plain, seconds=seconds)
         yield compare(f"floor: record, {load.name}", cloned(module, given), *plain, seconds=seconds)
-        yield compare(f"floor: everything, {load.name}", rebuilt(load, module, given), *plain, seconds=seconds)
+        floor = rebuilt(load, module, given)
+        yield compare(f"floor: everything, {load.name}", floor, *plain, seconds=seconds)
+        loop = (lambda m=module, x=x, n=lengths: with_gates(m, x, n), "hand-written loop with gates")
+        yield compare(f"floor: everything, {load.name}", floor, *loop, seconds=seconds)
     for sizes in ((1, 128, 200), (2, 256, 500)):
         lstm, x, name = stack(*sizes)
         plain = (lambda m=lstm, x=x: m(x), "plain forward")
