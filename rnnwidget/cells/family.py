@@ -129,12 +129,12 @@ class MatrixFamily(Family):
         steps, batch = run.inputs.shape[:2]
         return steps * batch * run.matrices.hidden_hidden.size(0) <= AT_ONCE
 
-    def scan(self, site: str, get: Get, initial: Tensor, live: Tensor | None = None) -> Tensor:
-        """One of :attr:`scanned`, from gates that ``get`` gives and the state before the first step. No autograd.
+    def scan(self, get: Get, initial: Tensor, live: Tensor, *, reverse: bool) -> Tensor:
+        """The state beside the hidden one that builds up, by input position, NaN where ``live`` says no. No autograd.
 
-        Where ``live`` says at which steps each sequence is, it is read from its last step to its first.
+        ``get`` gives gates likewise; ``reverse`` says that each sequence is read from its last step to its first.
         """
-        raise KeyError(f"no state of family {self.name!r} builds up beside the hidden one, nor does {site!r}")
+        raise NotImplementedError(f"no state of family {self.name!r} builds up beside the hidden one")
 
     def rows(self, run: LayerRun, site: str) -> LayerWeights:
         """The rows that compute the pre-activation of ``site``."""

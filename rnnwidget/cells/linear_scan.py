@@ -41,16 +41,31 @@ def scan_in_place(
     return written
 
 
-def scan_backwards_in_place(
+def padded_scan(
     keep: Float[Tensor, "time batch unit"],
     written: Float[Tensor, "time batch unit"],
     initial: Float[Tensor, "batch unit"],
     live: Bool[Tensor, "time batch 1"],
+    *,
+    reverse: bool,
 ) -> Float[Tensor, "time batch unit"]:
-    """Like :func:`scan_in_place`, each sequence from its last live step to its first.
+    """The states, NaN at padding as ``keep`` and ``written`` are; ``reverse`` reads from each last step to the first.
 
-    What lies after a sequence's end is computed too and has no meaning; nothing live comes of it.
+    The memory of ``written`` is used again.
     """
+    if written.device.type != "cpu" or initial.numel() > NARROW:
+        return _backwards(keep, written, initial, live) if reverse else _step_by_step(keep, written, initial)
+    full = bool(live.all())
+    if not full:
+        keep, written = keep.masked_fill(~live, 1), written.masked_fill_(~live, 0)  # padding keeps the state
+    if reverse:
+        states = scan_in_place(keep.flip(0), written.flip(0), initial).flip(0)
+    else:
+        states = scan_in_place(keep, written, initial)
+    return states if full else states.masked_fill_(~live, torch.nan)
+
+
+def _backwards(keep: Tensor, written: Tensor, initial: Tensor, live: Tensor) -> Tensor:
     state, everywhere = initial, live.flatten(1).all(dim=1).tolist()
     pairs = zip(keep.unbind(0), written.unbind(0), live.unbind(0), everywhere, strict=True)
     for kept, state_now, here, all_here in reversed(list(pairs)):

@@ -16,7 +16,7 @@ from rnnwidget.cells.activations import Activation
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
 from rnnwidget.cells.large_memory import large_empty
 from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine, recurrent_affine_by_gate
-from rnnwidget.cells.linear_scan import edited_scan, scan_backwards_in_place, scan_in_place
+from rnnwidget.cells.linear_scan import edited_scan, padded_scan, scan_in_place
 
 
 class LSTM(MatrixFamily):
@@ -55,18 +55,19 @@ class LSTM(MatrixFamily):
     def _cell(self, run: LayerRun, get: Get) -> Tensor:
         edited = any(edit.site == "cell" for edit in run.edits.edits)
         if not (run.handed or edited or run.rounding is not None or torch.is_grad_enabled()):
-            return self.scan("cell", get, run.initial[1])
+            keep, written = self._kept_and_written(get)
+            return scan_in_place(keep, written, run.initial[1])
         opened, candidate, keep = get("input_gate"), get("candidate"), get("forget_gate")
         if run.handed:
             return run.rounded(torch.addcmul(opened * candidate, keep, run.previous_others[0]))
         return edited_scan(keep, opened * candidate, run.initial[1], run.edits, "cell", run.rounded)
 
-    def scan(self, site: str, get: Get, initial: Tensor, live: Tensor | None = None) -> Tensor:
+    def scan(self, get: Get, initial: Tensor, live: Tensor, *, reverse: bool) -> Tensor:
+        return padded_scan(*self._kept_and_written(get), initial, live, reverse=reverse)
+
+    def _kept_and_written(self, get: Get) -> tuple[Tensor, Tensor]:
         opened, candidate, keep = get("input_gate"), get("candidate"), get("forget_gate")
-        written = torch.mul(opened, candidate, out=large_empty(tuple(keep.shape), keep))
-        if live is not None:
-            return scan_backwards_in_place(keep, written, initial, live)
-        return scan_in_place(keep, written, initial)
+        return keep, torch.mul(opened, candidate, out=large_empty(tuple(keep.shape), keep))
 
     def all_gates(self, run: LayerRun) -> Quantities:
         if torch.is_grad_enabled():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rnnwidget.cells.family import Quantities
 
 
@@ -12,13 +15,13 @@ class HandedOut:
         self._known: Quantities = {}
         self._versions: dict[str, int] = {}
 
-    @property
-    def unchanged(self) -> Quantities:
-        """What is as it was at the latest :meth:`note`, to be added to; all of it or nothing."""
-        if any([tensor._version != self._versions.get(site) for site, tensor in self._known.items()]):
+    @contextmanager
+    def unchanged(self) -> Iterator[Quantities]:
+        """All that is known, to be used and added to, or nothing; after the block it is out of our hands."""
+        if any([tensor._version != self._versions.get(site, tensor._version) for site, tensor in self._known.items()]):
             self._known.clear()
-        return self._known
-
-    def note(self) -> None:
-        """From here on what is known is out of our hands."""
-        self._versions = {site: tensor._version for site, tensor in self._known.items()}
+            self._versions.clear()
+        try:
+            yield self._known
+        finally:
+            self._versions = {site: tensor._version for site, tensor in self._known.items()}

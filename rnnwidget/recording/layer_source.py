@@ -20,7 +20,8 @@ from rnnwidget.recording.arithmetic import our_arithmetic
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.packed_layer import PackedLayer
 from rnnwidget.recording.recorded_call import RecordedCall
-from rnnwidget.recording.stretches import Stretch, Window, shown_stretches
+from rnnwidget.recording.sequences import Window
+from rnnwidget.recording.stretches import Stretch, shown_stretches
 
 
 @dataclass(frozen=True)

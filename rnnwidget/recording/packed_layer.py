@@ -7,15 +7,14 @@ from functools import cached_property
 from torch import Tensor
 
 from rnnwidget.cells.edits import NO_EDITS
-from rnnwidget.cells.family import MatrixFamily
+from rnnwidget.cells.family import MatrixFamily, Quantities
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.clients import is_half
 from rnnwidget.recording.handed_out import HandedOut
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.one_step_residual import one_step_residual
 from rnnwidget.recording.recorded_call import RecordedCall
-
-Window = tuple[int, int]
+from rnnwidget.recording.sequences import Window
 
 
 class PackedLayer:
@@ -41,20 +40,16 @@ class PackedLayer:
 
     def site(self, site: str) -> Tensor:
         """A gate or state; the hidden state as the model gave it."""
-        if site == "hidden":
-            return self._places.padded(self._hidden)
-        found = self._evaluated(site)
-        self._handed_out.note()
-        return found
+        return self._places.padded(self._hidden) if site == "hidden" else self._evaluated(site)
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before the nonlinearity of ``site``."""
-        found = self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
-        self._handed_out.note()
-        return found
+        return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
-        """Some steps of a site, which cost what all of them cost."""
+        """Some steps of a site; of what is computed they cost what all of them cost."""
+        if site == "hidden" and not preactivation:
+            return self._places.window(self._hidden, *window)
         whole = self.preactivation(site) if preactivation else self.site(site)
         return whole[slice(*window)]
 
@@ -68,22 +63,22 @@ class PackedLayer:
         """The one-step residual."""
         (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
         others = [self._in_rows(state)[0] for state in self._family.scanned]
-        self._handed_out.note()
         return one_step_residual(rebuilt, self._hidden, others)
 
     def _evaluated(self, site: str) -> Tensor:
-        known, family, padded = self._handed_out.unchanged, self._family, self._places.padded
-        if site in known:
+        with self._handed_out.unchanged() as known:
+            if site not in known:
+                known.update(self._computed(site))
             return known[site]
+
+    def _computed(self, site: str) -> Quantities:
+        family, padded = self._family, self._places.padded
         if site in family.scanned:
             before = self.first_states[family.states.index(site)]
-            known[site] = family.scan(site, self._evaluated, before, self._places.live if self._reverse else None)
-        elif site in family.gates and family.pays_at_once(self._run):
-            known |= {gate: padded(rows[0]) for gate, rows in family.all_gates(self._run).items()}
-        else:
-            known[site] = padded(family.compute(self._run, site, self._in_rows)[0])
-        self._handed_out.note()
-        return known[site]
+            return {site: family.scan(self._evaluated, before, self._places.live, reverse=self._reverse)}
+        if site in family.gates and family.pays_at_once(self._run):
+            return {gate: padded(rows[0]) for gate, rows in family.all_gates(self._run).items()}
+        return {site: padded(family.compute(self._run, site, self._in_rows)[0])}
 
     def _in_rows(self, site: str) -> Tensor:
         return self._places.rows(self._evaluated(site))[None]

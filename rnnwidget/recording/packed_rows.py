@@ -41,6 +41,12 @@ class PackedPlaces:
     def _ended(self) -> Int[Tensor, " place"]:
         return (~self.live).flatten().nonzero().squeeze(1)
 
+    def window(self, rows: Float[Tensor, "row unit"], start: int, stop: int) -> Float[Tensor, "time batch unit"]:
+        """Some steps of :meth:`padded`."""
+        chosen = rows.index_select(0, self._row_of[start * self.batch : stop * self.batch])
+        shown = chosen.view(-1, self.batch, rows.size(1))
+        return shown.masked_fill_(~self.live[start:stop], torch.nan)
+
     def padded(self, rows: Float[Tensor, "row unit"]) -> Float[Tensor, "time batch unit"]:
         """Rows at their places, NaN where a sequence has ended."""
         placed = large_empty((self.steps * self.batch, rows.size(1)), rows)

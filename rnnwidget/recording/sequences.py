@@ -9,6 +9,9 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+Window = tuple[int, int]
+"""A run of steps: the first, and the one after the last."""
+
 
 class SequenceLayout(NamedTuple):
     """How one call lays its sequences out.

@@ -15,8 +15,8 @@ from rnnwidget.cells.family import Family, Get, Quantities
 from rnnwidget.cells.layer_run import Arrivals, LayerRun
 from rnnwidget.recording.coarse_levels import CoarseLevel
 from rnnwidget.recording.layer_source import LayerSource, Part, live_steps
+from rnnwidget.recording.sequences import Window
 from rnnwidget.recording.stored_format import LayerHeader
-from rnnwidget.recording.stretches import Window
 
 
 class StoredFamily(Family):

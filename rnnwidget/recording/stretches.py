@@ -25,9 +25,8 @@ from rnnwidget.recording.packed_layer import PackedLayer, packed_layer
 from rnnwidget.recording.randomness import PrivateRandomness
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recurrent_call import Weights
-from rnnwidget.recording.sequences import SequenceLayout
+from rnnwidget.recording.sequences import SequenceLayout, Window
 
-Window = tuple[int, int]
 AS_NEAR = 4
 """So many roundings may lie between a state that is rebuilt in single and the model's own."""
 
@@ -88,8 +87,8 @@ class Stretch:
             off = (end - true).abs() / true.abs().clamp(min=1)
             if bool((off > AS_NEAR * torch.finfo(self.hidden.dtype).eps).any()):
                 return False
-        self._handed_out.unchanged.update(known)
-        self._handed_out.note()
+        with self._handed_out.unchanged() as ours:
+            ours.update(known)
         return True
 
     def by_reading(self, tensor: Tensor) -> Tensor:
@@ -100,27 +99,22 @@ class Stretch:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
-        shown = self._placed(self._evaluated(site))
-        self._handed_out.note()
-        return shown
+        with self._handed_out.unchanged():  # blanked in place, by us
+            return self._placed(self._evaluated(site))
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
-        known = self._handed_out.unchanged
-        with self._casting():
-            found = self.family.preactivation(
-                self.run, site, lambda other: self.family.evaluate(self.run, other, known)
-            )
-        shown = self._placed(in_single(found))
-        self._handed_out.note()
-        return shown
+        run = self.run
+        with self._handed_out.unchanged() as known, self._casting():
+            found = self.family.preactivation(run, site, lambda other: self.family.evaluate(run, other, known))
+        return self._placed(in_single(found))
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; they cost what they are, and not what the whole stretch is."""
         start, stop = window
         if site == "hidden" and not preactivation:
             return self.blank(self.hidden)[start:stop].clone()
-        if self.layout.packed or site in self.family.scanned or site in self._handed_out.unchanged or stop <= start:
+        if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
             whole = self.preactivation(site) if preactivation else self.site(site)
             return whole[start:stop]
         part = self._part(start, stop)
@@ -145,7 +139,7 @@ class Stretch:
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
         rebuilt = self._evaluated("hidden")
-        others = [self._handed_out.unchanged[state] for state in self.family.states[1:]]
+        others = [self._known[state] for state in self.family.states[1:]]
         live = self.layout.live(rebuilt.device) if self.layout.packed else None
         return one_step_residual(rebuilt, self.by_reading(self.hidden).to(rebuilt.dtype), others, live)
 
@@ -175,10 +169,14 @@ class Stretch:
         return (~self.layout.live(self.inputs.device).squeeze(-1)).nonzero(as_tuple=True)
 
     def _evaluated(self, site: str) -> Tensor:
-        with self._casting():
-            found = in_single(self.family.evaluate(self.run, site, self._handed_out.unchanged))
-        self._handed_out.note()
-        return found
+        run = self.run
+        with self._handed_out.unchanged() as known, self._casting():
+            return in_single(self.family.evaluate(run, site, known))
+
+    @property
+    def _known(self) -> Quantities:
+        with self._handed_out.unchanged() as known:
+            return known
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""
@@ -215,8 +213,7 @@ class Stretch:
 
 def shown_stretches(calls: Sequence[RecordedCall], layer: Layer) -> list[Stretch | PackedLayer]:
     """Like :func:`stretches`, for those who look: packed calls on their rows where that can be."""
-    each = _groups(calls, layer)
-    return [(packed_layer(group[0], layer) if len(group) == 1 else None) or _stretch(group, layer) for group in each]
+    return [packed_layer(group[0], layer) or _stretch(group, layer) for group in _groups(calls, layer)]
 
 
 def stretches(calls: Sequence[RecordedCall], layer: Layer) -> list[Stretch]:

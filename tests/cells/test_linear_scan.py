@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnwidget.cells import linear_scan
 from rnnwidget.cells.large_memory import LARGE, large_copy, large_empty
-from rnnwidget.cells.linear_scan import scan_backwards_in_place, scan_in_place
+from rnnwidget.cells.linear_scan import padded_scan, scan_in_place
 
 SHORT = st.sampled_from([64, linear_scan.SHORT])
 
@@ -43,17 +43,33 @@ def test_it_is_the_loop(short: int, seed: int, steps: int, batch: int, units: in
     torch.testing.assert_close(found, looped(keep, *others), rtol=1e-12, atol=1e-12)
 
 
-@given(st.integers(0, 99), st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 5))
+@given(
+    SHORT,
+    st.sampled_from([0, linear_scan.NARROW]),
+    st.integers(0, 99),
+    st.lists(st.sampled_from([1, 2, 30, 80]), min_size=1, max_size=4),
+    st.integers(1, 5),
+    st.booleans(),
+)
 @settings(deadline=None)
-def test_backwards_it_is_the_loop_over_each_sequence_from_its_end(seed: int, lengths: list[int], units: int) -> None:
+def test_with_padding_it_is_the_loop_over_each_sequence(
+    short: int, narrow: int, seed: int, lengths: list[int], units: int, reverse: bool
+) -> None:
     keep, opened, candidate, first = drawn(seed, max(lengths), len(lengths), units)
     live = (torch.arange(max(lengths)).unsqueeze(1) < torch.tensor(lengths)).unsqueeze(-1)
     keep = keep.masked_fill(~live, torch.nan)
-    found = scan_backwards_in_place(keep, opened * candidate, first, live)
+    before = keep.clone()
+    with patch.object(linear_scan, "SHORT", short), patch.object(linear_scan, "NARROW", narrow):
+        found = padded_scan(keep, opened * candidate, first, live, reverse=reverse)
+    assert torch.equal(keep.nan_to_num(), before.nan_to_num())
     for number, length in enumerate(lengths):
-        read = [tensor[:length, number].flip(0) for tensor in (keep, opened, candidate)]
-        expected = looped(*read, first[number]).flip(0)
+        read = [tensor[:length, number] for tensor in (keep, opened, candidate)]
+        if reverse:
+            expected = looped(*(tensor.flip(0) for tensor in read), first[number]).flip(0)
+        else:
+            expected = looped(*read, first[number])
         torch.testing.assert_close(found[:length, number], expected, rtol=1e-12, atol=1e-12)
+        assert found[length:, number].isnan().all()
 
 
 @given(

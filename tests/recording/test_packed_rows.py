@@ -1,16 +1,27 @@
 """Where the rows of a packed call lie, and what is computed on them, against plain loops over sequences."""
 
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 import rnnwidget as rw
+from rnnwidget.cells import family
 from rnnwidget.recording.packed_rows import PackedPlaces
 from rnnwidget.recording.sequences import SequenceLayout
 from tests.cases import Case, assert_same_bits
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
+
+
+def recorded(case: Case) -> rw.Recording:
+    with rw.record(case.module) as recording:
+        case.call()
+    return recording
 
 
 def packed(lengths: list[int]) -> tuple[PackedPlaces, list[torch.Tensor], torch.Tensor, SequenceLayout]:
@@ -41,24 +52,56 @@ def test_the_row_before_is_that_of_the_sequence(lengths: list[int], reverse: boo
         torch.testing.assert_close(before[:length, number], expected.flip(0) if reverse else expected)
 
 
-def test_what_is_changed_in_place_is_not_computed_from_in_a_reverse_layer() -> None:
-    case = Case("lstm", bidirectional=True, form="packed", batch=3)
-    with rw.record(case.module) as recording:
-        case.call()
-    with rw.record(case.module) as expected:
-        case.call()
-    layer, plain = recording["l0_reverse"], expected["l0_reverse"]
-    for site in ("f", "i", "h"):
-        layer[site].zero_()
-    assert_same_bits(layer.cell, plain.cell)
-    layer.cell.zero_()
-    assert layer.replay_error == plain.replay_error
+@pytest.fixture(params=[0, family.AT_ONCE], ids=["gate by gate", "all gates at once"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family, "AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("name", ["l0", "l0_reverse"])
+def test_what_is_changed_in_place_is_not_computed_from(kind: str, name: str) -> None:
+    case = Case(kind, bidirectional=True, form="packed", batch=3)
+    layer, plain = recorded(case)[name], recorded(case)[name]
+    *_, changed, asked = layer.gates
+    for look in (
+        lambda of: of.preactivation(asked),
+        lambda of: torch.tensor(of.replay_error),
+        lambda of: of[of.states[-1]],
+    ):
+        layer[changed].zero_()
+        assert_same_bits(look(layer).nan_to_num(), look(plain).nan_to_num())
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("kind", ["lstm", "gru", "tanh"])
+def test_a_window_is_a_part_of_the_whole_and_holds_no_more(kind: str) -> None:
+    case = Case(kind, bidirectional=True, form="packed", batch=3, steps=6)
+    for name in case.names:
+        layer = recorded(case)[name]
+        for site in layer.gates + layer.states:
+            part, other = layer.window(site, slice(2, 4)), recorded(case)[name][site][2:4]
+            assert part.isnan().equal(other.isnan())
+            assert_same_bits(part.nan_to_num(), other.nan_to_num())
+        hidden = layer.window("hidden", slice(2, 4))
+        assert hidden.untyped_storage().nbytes() == hidden.nbytes
+
+
+def test_a_cell_that_is_not_finite_has_no_residual() -> None:
+    lstm = nn.LSTM(2, 3, bidirectional=True)
+    packed_input = pack_sequence([torch.randn(length, 2) for length in (2, 4)], enforce_sorted=False)
+    cell = torch.zeros(2, 2, 3)
+    cell[1, 0, 0] = torch.inf
+    with rw.record(lstm) as recording:
+        output, _ = lstm(packed_input, (torch.zeros(2, 2, 3), cell))
+    assert output.data.isfinite().all()
+    assert recording["l0"].replay_error < 1e-5
+    assert math.isnan(recording["l0_reverse"].replay_error)
 
 
 def test_weights_that_moved_behind_our_back_show_in_the_residual() -> None:
     case = Case("gru", bidirectional=True, form="packed", batch=3)
-    with rw.record(case.module) as recording:
-        case.call()
+    recording = recorded(case)
     (call,) = recording.recorded_calls
     call.snapshot.weights[0][1].input_hidden.add_(0.1)
     assert recording["l0"].replay_error <= 1e-12
