@@ -1,7 +1,7 @@
 """Recurrent modules, the sequences they are called on, and hypothesis strategies for both."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +29,14 @@ LETTERS = {
 PREACTIVATIONS = GATES | {"tanh": ("hidden",), "relu": ("hidden",)}
 MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 HALVES = (torch.float16, torch.bfloat16)
+
+
+WRITERS: dict[str, Callable[[Tensor], object]] = {
+    "PyTorch": lambda tensor: tensor.zero_(),
+    "NumPy": lambda tensor: tensor.numpy().fill(0),
+    ".data": lambda tensor: tensor.data.zero_(),
+}
+"""Ways to erase a tensor; only the first moves its version."""
 
 
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
@@ -76,6 +84,7 @@ class Case:
     mode: str = "grad"
     device: str = "cpu"
     seed: int = 0
+    units: int = UNITS
 
     @cached_property
     def module(self) -> nn.RNNBase:
@@ -89,11 +98,11 @@ class Case:
             "dtype": self.dtype,
         }
         if self.family == "lstm":
-            built = nn.LSTM(FEATURES, UNITS, proj_size=PROJECTED if self.projected else 0, **options)
+            built = nn.LSTM(FEATURES, self.units, proj_size=PROJECTED if self.is_projected else 0, **options)
         elif self.family == "gru":
-            built = nn.GRU(FEATURES, UNITS, **options)
+            built = nn.GRU(FEATURES, self.units, **options)
         else:
-            built = nn.RNN(FEATURES, UNITS, nonlinearity=self.family, **options)
+            built = nn.RNN(FEATURES, self.units, nonlinearity=self.family, **options)
         with torch.no_grad():
             for parameter in built.parameters():
                 parameter.mul_(1.5)
@@ -128,11 +137,15 @@ class Case:
         return [sequence.to(self.device) for sequence in drawn]
 
     @property
+    def is_projected(self) -> bool:
+        return self.projected and self.family == "lstm" and self.units > PROJECTED
+
+    @property
     def width(self) -> int:
-        return PROJECTED if self.projected and self.family == "lstm" else UNITS
+        return PROJECTED if self.is_projected else self.units
 
     def width_of(self, site: str) -> int:
-        return self.width if site == "hidden" else UNITS
+        return self.width if site == "hidden" else self.units
 
     @property
     def directions(self) -> int:
@@ -244,6 +257,7 @@ def cases(**fixed: object) -> st.SearchStrategy[Case]:
         "steps": st.integers(1, 5),
         "batch": st.integers(1, 3),
         "seed": st.integers(0, 2**16),
+        "units": st.sampled_from([UNITS, UNITS, 1, 5]),
     }
     chosen = ranges | {
         name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in fixed.items()

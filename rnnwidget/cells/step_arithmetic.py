@@ -132,7 +132,7 @@ class NumpySteps(StepArithmetic):
     def activate(self, activation: Activation, array: Array) -> None:
         match activation:
             case "sigmoid":
-                np.negative(array, array)
+                np.multiply(array, -1, array)  # np.negative is wrong in columns 16 or 64 bytes apart, before NumPy 2.5
                 np.exp(array, array)
                 np.add(array, 1, array)
                 np.reciprocal(array, array)

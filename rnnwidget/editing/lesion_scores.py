@@ -174,6 +174,11 @@ def _asked(units: Indices, width: int, layer: str) -> Int[Tensor, " unit"]:
 
 
 def _count(controls: int, width: int, layer: str) -> int:
+    if width == 1:
+        raise ValueError(
+            f"layer {layer!r} has one unit, and a lesion is compared with those of other units of its layer: "
+            "rnnwidget.intervene(model, x, rnnwidget.lesion([0])) tells what it does"
+        )
     if not 1 <= controls < width:
         raise ValueError(
             f"controls={controls}: layer {layer!r} has {width} units, so that a unit can have 1 to {width - 1} controls"

@@ -26,7 +26,7 @@ def test_identity_edits_change_no_bit(case: Case) -> None:
         random_state = torch.get_rng_state()
         states, gates = STATES[case.family], PREACTIVATIONS[case.family]
         edits = [rw.scale(site, 1.0, steps=[0]) for site in states] + [rw.nudge(site, 0) for site in states]
-        edits += [rw.shift(site, torch.zeros(1), units=[1]) for site in gates]
+        edits += [rw.shift(site, torch.zeros(1), units=[case.units - 1]) for site in gates]
         assert_same_bits(run(case, *edits), plain)
         assert torch.equal(torch.get_rng_state(), random_state)
         assert_same_bits(run(case), plain)

@@ -49,7 +49,14 @@ def expected_of(
     return torch.stack(answers), torch.stack(effects)
 
 
-plain = cases(training=False, given_state=st.booleans(), steps=st.integers(1, 5), batch=st.integers(1, 3), layers=2)
+plain = cases(
+    training=False,
+    given_state=st.booleans(),
+    steps=st.integers(1, 5),
+    batch=st.integers(1, 3),
+    layers=2,
+    units=st.sampled_from([4, 5]),
+)
 
 
 @settings(max_examples=10)
