@@ -44,7 +44,8 @@ class PackedLayer:
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before the nonlinearity of ``site``."""
-        return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
+        with self._handed_out.unchanged():
+            return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; of what is computed they cost what all of them cost."""
@@ -61,15 +62,18 @@ class PackedLayer:
     @cached_property
     def residual(self) -> float:
         """The one-step residual."""
-        (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
-        others = [self._in_rows(state)[0] for state in self._family.scanned]
+        with self._handed_out.unchanged():
+            (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
+            others = [self._in_rows(state)[0] for state in self._family.scanned]
         return one_step_residual(rebuilt, self._hidden, others)
 
     def _evaluated(self, site: str) -> Tensor:
-        with self._handed_out.unchanged() as known:
-            if site not in known:
+        found = self._handed_out.get(site)
+        if found is None:
+            with self._handed_out.unchanged() as known:
                 known.update(self._computed(site))
-            return known[site]
+                found = known[site]
+        return found
 
     def _computed(self, site: str) -> Quantities:
         family, padded = self._family, self._places.padded

@@ -114,7 +114,7 @@ class Stretch:
         start, stop = window
         if site == "hidden" and not preactivation:
             return self.blank(self.hidden)[start:stop].clone()
-        if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
+        if self.layout.packed or site in self.family.scanned or self._handed_out.get(site) is not None or stop <= start:
             whole = self.preactivation(site) if preactivation else self.site(site)
             return whole[start:stop]
         part = self._part(start, stop)
@@ -138,8 +138,9 @@ class Stretch:
     @cached_property
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
-        rebuilt = self._evaluated("hidden")
-        others = [self._known[state] for state in self.family.states[1:]]
+        run = self.run
+        with self._handed_out.unchanged() as known, self._casting():
+            rebuilt, *others = [in_single(self.family.evaluate(run, state, known)) for state in self.family.states]
         live = self.layout.live(rebuilt.device) if self.layout.packed else None
         return one_step_residual(rebuilt, self.by_reading(self.hidden).to(rebuilt.dtype), others, live)
 
@@ -169,14 +170,12 @@ class Stretch:
         return (~self.layout.live(self.inputs.device).squeeze(-1)).nonzero(as_tuple=True)
 
     def _evaluated(self, site: str) -> Tensor:
+        known = self._handed_out.get(site)
+        if known is not None:
+            return in_single(known)
         run = self.run
-        with self._handed_out.unchanged() as known, self._casting():
-            return in_single(self.family.evaluate(run, site, known))
-
-    @property
-    def _known(self) -> Quantities:
-        with self._handed_out.unchanged() as known:
-            return known
+        with self._handed_out.unchanged() as quantities, self._casting():
+            return in_single(self.family.evaluate(run, site, quantities))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""
