@@ -138,7 +138,7 @@ def _joint(
         begun = _by_side(layer.finals[:1], len(folded))
         reached = _together([one.handed_out(state) for one, (state,) in zip(folded, begun, strict=True)], 0)
         layer = LayerOutput(_as_the_kernel_has_it(call, output), (reached, *layer.finals[1:]))
-    return None if any([one.clamps for one in folded]) and not _finite(layer.finals[0]) else layer
+    return None if any([one.clamps for one in folded]) and not is_finite(layer.finals[0]) else layer
 
 
 def _weights_of(folded: Sequence[Folded]) -> list[Tensor]:
@@ -159,7 +159,7 @@ def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
     return output if call.layout.packed else call.layout.from_time_first(output)
 
 
-def _finite(reached: Tensor) -> bool:
+def is_finite(reached: Tensor) -> bool:
     """False where folding has put what is not finite beside a clamped row's zeros or infinite bias.
 
     No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
@@ -247,7 +247,7 @@ class _Direction:
             return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
         hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
         output = folded.handed_out(hidden)
-        if folded.clamps and not _finite(reached[0]):
+        if folded.clamps and not is_finite(reached[0]):
             return self._stepped(leg, inputs, live, states)
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 

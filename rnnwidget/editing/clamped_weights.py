@@ -15,6 +15,9 @@ from rnnwidget.editing.clamped_rows import ClampedRows
 MOST = 2**24
 """Bytes of a layer's weights up to which their memory is kept for the next call."""
 
+MUCH = 2**20
+"""Bytes of a matrix from which it takes longer to copy rows that are at zero than to leave them out."""
+
 VIEWS = 16
 """Gates and units of which the rows are remembered."""
 
@@ -50,12 +53,20 @@ class ClampedWeights:
             return None
         cleared = [each for each in clamped if not each.saturates]
         names = tuple([each.name for each in cleared])
-        same_matrices = not cleared or (self._weights_hold and names == self._cleared)
+        at_zero = bool(cleared) and names == self._cleared
         kept, given = memory.tensors(), weights.tensors()
-        torch._foreach_copy_(*((kept[2:4], given[2:4]) if same_matrices else (kept[:4], given[:4])))
+        if not cleared or (at_zero and self._weights_hold):
+            torch._foreach_copy_(kept[2:4], given[2:4])
+        elif at_zero and kept[1].nbytes >= MUCH and all([isinstance(each.rows, slice) for each in cleared]):
+            others = _rows_beside(cleared, kept[1].size(0))
+            parts = [[tensor[rows] for tensor in tensors[:2] for rows in others] for tensors in (kept, given)]
+            torch._foreach_copy_(parts[0] + kept[2:4], parts[1] + given[2:4])
+        else:
+            at_zero, self._cleared = False, None
+            torch._foreach_copy_(kept[:4], given[:4])
         for each in cleared:
             rows = self._rows_of(each, memory)
-            for part in (rows.hidden_bias,) if same_matrices else (rows.hidden_bias, *rows.matrices):
+            for part in (rows.hidden_bias,) if at_zero else (rows.hidden_bias, *rows.matrices):
                 each.clear_rows(part)
         for each in clamped:
             each.write_rows(self._rows_of(each, memory).input_bias)
@@ -88,6 +99,13 @@ class ClampedWeights:
         return self._rows[clamped.name]
 
 
+def _rows_beside(cleared: Sequence[ClampedRows], count: int) -> list[slice]:
+    """The stretches of rows between those of whole gates."""
+    gates = sorted((each.rows.start, each.rows.stop) for each in cleared if isinstance(each.rows, slice))
+    edges = [0, *[edge for gate in gates for edge in gate], count]
+    return [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+
+
 def _can_be_kept(weights: LayerWeights) -> bool:
     """Whether we know how to keep such weights, and they are not too much to be held by us."""
     matrix = weights.input_hidden
@@ -103,14 +121,14 @@ def _form(weights: LayerWeights) -> tuple[object, ...]:
 
 class _OfThread(threading.local):
     def __init__(self) -> None:
-        self.of_side: dict[int, ClampedWeights] = {}
+        self.of_place: dict[int, ClampedWeights] = {}
 
 
 _of_thread = _OfThread()
 
 
-def clamped_for_now(side: int) -> ClampedWeights:
-    """Memory of this thread for one direction of the layer that is about to run."""
-    if side not in _of_thread.of_side:
-        _of_thread.of_side[side] = ClampedWeights(weights_hold=False)
-    return _of_thread.of_side[side]
+def clamped_for_now(place: int) -> ClampedWeights:
+    """Memory of this thread for one of the layers and directions that are about to run at once."""
+    if place not in _of_thread.of_place:
+        _of_thread.of_place[place] = ClampedWeights(weights_hold=False)
+    return _of_thread.of_place[place]

@@ -18,6 +18,7 @@ from rnnwidget.editing.laying_out import BEGINNING, CallPlace, edits_of_layers
 from rnnwidget.editing.missed_steps import Calls, warn_of_missed_steps
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import validated
+from rnnwidget.editing.whole_stack import run_whole_stack
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
@@ -142,6 +143,10 @@ class EditList:
             names = [layer.name for layer in module.layers if layer.index == index]
             self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
         return carried.output
+
+    def run_whole(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> LayerOutput | None:
+        """Run all layers at once, where their edits fold into weights."""
+        return None if self._wanted is not None else run_whole_stack(call, edits)
 
     def _check_inside(self, module: RecurrentModule) -> None:
         """NotImplementedError where a step is to be made again, and a cell that it calls is edited by step too."""

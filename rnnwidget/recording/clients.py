@@ -21,7 +21,8 @@ States = tuple[Tensor, ...]
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
-    ``goes_by_layer`` asks for every layer, edited or not; ``concerns`` tells whether there are edits for a module;
+    ``goes_by_layer`` asks for every layer, edited or not; ``run_whole`` runs all layers at once where that can be;
+    ``concerns`` tells whether there are edits for a module;
     ``restart`` that the run that was begun does not count, and begins anew.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
     backward makes once more, of which the user gets nothing.
@@ -47,6 +48,8 @@ class Editor(Protocol):
         initial: States,
         edits: tuple[LayerEdits, ...],
     ) -> LayerOutput: ...
+
+    def run_whole(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> LayerOutput | None: ...
 
     def returned(self, module: RecurrentModule, states: States, *, again: bool) -> None: ...
 
@@ -183,6 +186,12 @@ class Parties:
             return editor.run_layer(module, call, index, inputs, initial, of_layer)
 
         return run_stack(call, run_layer)
+
+    def run_whole(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> LayerOutput | None:
+        """Run a call at once, where nobody looks at its layers and the first editor can."""
+        if self.recorders or not self.editors or any([editor.goes_by_layer for _, editor in self.editors]):
+            return None
+        return self.editors[0][1].run_whole(call, edits)
 
     def tell(
         self,

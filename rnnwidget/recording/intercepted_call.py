@@ -142,6 +142,9 @@ class InterceptedCall:
         """Run the kernel, or what takes its place, and tell of it; what the kernel returns."""
         edits = self.parties.edits(call)
         trace = None
+        whole = self.parties.run_whole(call, edits) if any(edits) else None
+        if whole is not None:
+            return call.returned(whole)
         if any(edits) or _runs_by_layer(call) or any([editor.goes_by_layer for _, editor in self.parties.editors]):
             trace = self.parties.run_by_layer(call, edits)
         if trace is not None:

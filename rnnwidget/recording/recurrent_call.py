@@ -92,7 +92,9 @@ class RecurrentCall(NamedTuple):
     def run_lowest(self, layers: int) -> LayerOutput:
         """The lowest layers on the kernel as one stack, dropout between them drawn as the kernel draws it."""
         every = [side for layer in self.weights[:layers] for side in layer if isinstance(side, LayerWeights)]
-        initial = tuple([state[: layers * self.directions] for state in self.initial])
+        initial = self.initial
+        if layers < len(self.weights):
+            initial = tuple([state[: layers * self.directions] for state in initial])
         return self._run_stack(every, layers, self.input, initial if len(initial) > 1 else initial[0], self.dropout)
 
     def _run_stack(
