@@ -35,8 +35,9 @@ WRITERS: dict[str, Callable[[Tensor], object]] = {
     "PyTorch": lambda tensor: tensor.zero_(),
     "NumPy": lambda tensor: tensor.numpy().fill(0),
     ".data": lambda tensor: tensor.data.zero_(),
+    "NumPy's sort": lambda tensor: tensor.numpy().sort(axis=0),
 }
-"""Ways to erase a tensor; only the first moves its version."""
+"""Ways to write into a tensor; only the first moves its version."""
 
 
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:

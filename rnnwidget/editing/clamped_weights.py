@@ -11,9 +11,10 @@ from torch import Tensor
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows
+from rnnwidget.recording.transforms import in_a_transform
 
 MOST = 2**24
-"""Bytes of a layer's weights up to which their memory is kept for the next call."""
+"""Bytes of the matrices of layers that run at once up to which their memory is kept for the next call."""
 
 MUCH = 2**20
 """Bytes of a matrix from which it takes longer to copy rows that are at zero than to leave them out."""
@@ -47,8 +48,9 @@ class ClampedWeights:
     def of(self, weights: LayerWeights, clamped: Sequence[ClampedRows]) -> LayerWeights | None:
         """Weights that stand for ``clamped``, good until the next time; None where memory cannot be used again."""
         named = all([each.name is not None and isinstance(each.bias, float) for each in clamped])
-        # A graph could hold the memory.
-        memory = self._memory_like(weights) if named and not torch.is_grad_enabled() else None
+        # A graph could hold the memory, and inside a transform it would be the transform's.
+        usable = named and not torch.is_grad_enabled() and not in_a_transform()
+        memory = self._memory_like(weights) if usable else None
         if memory is None:
             return None
         cleared = [each for each in clamped if not each.saturates]
@@ -108,9 +110,13 @@ def _rows_beside(cleared: Sequence[ClampedRows], count: int) -> list[slice]:
 
 def _can_be_kept(weights: LayerWeights) -> bool:
     """Whether we know how to keep such weights, and they are not too much to be held by us."""
-    matrix = weights.input_hidden
     known = weights.input_bias is not None and weights.hidden_bias is not None
-    return known and matrix.device.type == "cpu" and 2 * matrix.nbytes <= MOST
+    return known and weights.input_hidden.device.type == "cpu" and bytes_of_matrices(weights) <= MOST
+
+
+def bytes_of_matrices(weights: LayerWeights) -> int:
+    """What counts against :data:`MOST`."""
+    return weights.input_hidden.nbytes + weights.hidden_hidden.nbytes
 
 
 def _form(weights: LayerWeights) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.carrying_out import SHORT, is_finite
-from rnnwidget.editing.clamped_weights import MOST, ClampedWeights, clamped_for_now
+from rnnwidget.editing.clamped_weights import MOST, ClampedWeights, bytes_of_matrices, clamped_for_now
 from rnnwidget.editing.folding import fold
 from rnnwidget.recording.clients import autocast_of
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
@@ -28,7 +28,7 @@ def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> LayerOu
     if call.weights[0][0].input_bias is None and not all([of_side.edits for of_side in edits]):
         return None  # an edit gives its layer a bias, and the kernel takes one for each layer or for none
     sides = [side for layer in call.weights for side in layer if isinstance(side, LayerWeights)]
-    kept = len(sides) == 1 or sum([2 * side.hidden_hidden.nbytes for side in sides]) <= MOST
+    kept = sum([bytes_of_matrices(side) for side in sides]) <= MOST
     weights, clamps = [], False
     for place, (side, of_side) in enumerate(zip(sides, edits, strict=True)):
         if of_side.edits:

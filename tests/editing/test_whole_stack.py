@@ -104,3 +104,32 @@ def test_a_stack_that_is_too_large_to_be_remembered(monkeypatch: pytest.MonkeyPa
     found, times = whole(case, [rw.clamp("f", 0.5)])
     assert times == 1
     assert_same_bits(found, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_is_edited_inside_a_transform_leaves_nothing_behind(layers: int) -> None:
+    model, x = nn.GRU(3, 4, num_layers=layers).double(), torch.randn(6, 2, 3, dtype=torch.float64)
+    other, edit = nn.GRU(3, 4, num_layers=layers).double(), rw.clamp("r", 0.4)
+    names = dict(model.named_parameters())
+
+    def called(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        with rw.edited(model, edit):
+            return torch.func.functional_call(model, weights, (x,))[0]
+
+    expected = called(names)
+    output, slope = torch.func.jvp(called, (names,), ({name: torch.ones_like(each) for name, each in names.items()},))
+    torch.testing.assert_close(output, expected)
+    assert slope.isfinite().all()
+    with rw.edited(other, edit):
+        assert other(x)[0].isfinite().all()
+
+
+@torch.no_grad()
+def test_memory_that_is_kept_is_bounded() -> None:
+    of_place = clamped_weights._OfThread().of_place
+    with patch.object(clamped_weights._of_thread, "of_place", of_place):
+        model = nn.LSTM(2, 2**11)
+        with rw.edited(model, rw.clamp("f", 0.5)):
+            model(torch.randn(5, 1, 2))
+    assert all(each._memory is None for each in of_place.values())
