@@ -14,7 +14,7 @@ from rnnwidget.recording.modules import Layer, RecurrentModule
 
 
 def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) -> tuple[Edit, ...]:
-    """Check edits against a model's layers; equal ones count once, where the last stands.
+    """Check edits against a model's layers; equal ones count once.
 
     Raises
     ------
@@ -33,9 +33,8 @@ def validated(edits: Sequence[Edit] | Edit, modules: Sequence[RecurrentModule]) 
         if not isinstance(edit, Edit) or layers not in edit.fits:
             _check(edit, [layer for of_module in layers for layer in of_module])
             edit.fits[:] = [] if isinstance(edit.value, RecordedValues) else [layers]
-        if edit in kept:
-            kept.remove(edit)  # of equal clamps the last decides, as in any list of clamps
-        kept.append(edit)
+        if edit not in kept:
+            kept.append(edit)
     return tuple(kept)
 
 

@@ -366,10 +366,3 @@ def test_a_sequence_that_does_not_exist_is_told_of_wherever_its_steps_fall() -> 
         rw.edited(module, rw.clamp("z", 0.5, steps=(9,), batch=[7])),
     ):
         module(x)
-
-
-def test_of_equal_clamps_the_last_decides() -> None:
-    case = Case("lstm")
-    clamps = rw.clamp("f", 0.3), rw.clamp("f", 0.5, units=[0]), rw.clamp("f", 0.3)
-    assert_same_bits(run(case, *clamps), run(case, rw.clamp("f", 0.3)))
-    assert_same_bits(run(case, rw.shift("f", 1.0), rw.shift("f", 1.0)), run(case, rw.shift("f", 1.0)))
