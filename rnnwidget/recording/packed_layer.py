@@ -10,7 +10,7 @@ from rnnwidget.cells.edits import NO_EDITS
 from rnnwidget.cells.family import MatrixFamily, Quantities
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.clients import is_half
-from rnnwidget.recording.handed_out import HandedOut
+from rnnwidget.recording.known_quantities import KnownQuantities
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.one_step_residual import one_step_residual
 from rnnwidget.recording.recorded_call import RecordedCall
@@ -31,7 +31,7 @@ class PackedLayer:
         self._places = recorded.packed_places
         self._hidden = recorded.output_of(layer)
         self._initial_hidden = recorded.call.initial_of(layer.index)[0][int(layer.reverse)]
-        self._handed_out = HandedOut()
+        self._known = KnownQuantities()
 
     @cached_property
     def _run(self) -> LayerRun:
@@ -40,19 +40,21 @@ class PackedLayer:
 
     def site(self, site: str) -> Tensor:
         """A gate or state; the hidden state as the model gave it."""
-        return self._places.padded(self._hidden) if site == "hidden" else self._evaluated(site)
+        if site == "hidden":
+            return self._places.padded(self._hidden)
+        self._evaluated(site)
+        return self._known.lend(site)
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before the nonlinearity of ``site``."""
-        with self._handed_out.unchanged():
-            return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
+        return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; of what is computed they cost what all of them cost."""
         if site == "hidden" and not preactivation:
             return self._places.window(self._hidden, *window)
-        whole = self.preactivation(site) if preactivation else self.site(site)
-        return whole[slice(*window)]
+        whole = self.preactivation(site) if preactivation else self._evaluated(site)
+        return whole[slice(*window)].clone()
 
     @property
     def shown_inputs(self) -> Tensor:
@@ -62,18 +64,14 @@ class PackedLayer:
     @cached_property
     def residual(self) -> float:
         """The one-step residual."""
-        with self._handed_out.unchanged():
-            (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
-            others = [self._in_rows(state)[0] for state in self._family.scanned]
+        (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
+        others = [self._in_rows(state)[0] for state in self._family.scanned]
         return one_step_residual(rebuilt, self._hidden, others)
 
     def _evaluated(self, site: str) -> Tensor:
-        found = self._handed_out.get(site)
-        if found is None:
-            with self._handed_out.unchanged() as known:
-                known.update(self._computed(site))
-                found = known[site]
-        return found
+        if site not in self._known:
+            self._known.update(self._computed(site))
+        return self._known[site]
 
     def _computed(self, site: str) -> Quantities:
         family, padded = self._family, self._places.padded

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
-from rnnwidget.cells.family import Family, Quantities
+from rnnwidget.cells.family import Family
 from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
 from rnnwidget.recording.clients import is_half
 from rnnwidget.recording.copies import copy_of
-from rnnwidget.recording.handed_out import HandedOut
+from rnnwidget.recording.known_quantities import KnownQuantities
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.one_step_residual import one_step_residual
 from rnnwidget.recording.packed_layer import PackedLayer, packed_layer
@@ -45,7 +45,7 @@ class Stretch:
     precision: torch.dtype | None
     handed: tuple[Tensor, ...] = ()
     reached: tuple[Tensor, ...] = ()
-    _handed_out: HandedOut = field(default_factory=HandedOut)
+    _known: KnownQuantities = field(default_factory=KnownQuantities)
 
     @property
     def family(self) -> Family:
@@ -76,7 +76,7 @@ class Stretch:
         )
 
     def _reaches_the_models(self, run: LayerRun) -> bool:
-        known: Quantities = {}
+        known = KnownQuantities()
         last = self.layout.lengths(self.hidden.device) - 1
         for site, reached in zip(self.family.states[1:], self.reached, strict=False):
             with self._casting():
@@ -87,8 +87,7 @@ class Stretch:
             off = (end - true).abs() / true.abs().clamp(min=1)
             if bool((off > AS_NEAR * torch.finfo(self.hidden.dtype).eps).any()):
                 return False
-        with self._handed_out.unchanged() as ours:
-            ours.update(known)
+        self._known = known
         return True
 
     def by_reading(self, tensor: Tensor) -> Tensor:
@@ -99,24 +98,26 @@ class Stretch:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
-        with self._handed_out.unchanged():  # blanked in place, by us
-            return self._placed(self._evaluated(site))
+        self._evaluate(site)
+        return self._known.lend(site, self._placed, for_good=self._little)
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
         run = self.run
-        with self._handed_out.unchanged() as known, self._casting():
-            found = self.family.preactivation(run, site, lambda other: self.family.evaluate(run, other, known))
-        return self._placed(in_single(found))
+        with self._casting():
+            found = self.family.preactivation(run, site, lambda other: self.family.evaluate(run, other, self._known))
+        return self._placed(found)
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; they cost what they are, and not what the whole stretch is."""
         start, stop = window
         if site == "hidden" and not preactivation:
             return self.blank(self.hidden)[start:stop].clone()
-        if self.layout.packed or site in self.family.scanned or self._handed_out.get(site) is not None or stop <= start:
-            whole = self.preactivation(site) if preactivation else self.site(site)
-            return whole[start:stop]
+        if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
+            if preactivation:
+                return self.preactivation(site)[start:stop]
+            self._evaluate(site)
+            return self._part_of(self._known[site], start, stop)
         part = self._part(start, stop)
         return part.preactivation(site) if preactivation else part.site(site)
 
@@ -135,12 +136,19 @@ class Stretch:
             self.precision,
         )
 
+    def _part_of(self, known: Tensor, start: int, stop: int) -> Tensor:
+        if self.layout.packed:
+            return self._placed(known)[start:stop].clone()
+        begin, end = (known.size(0) - stop, known.size(0) - start) if self.layer.reverse else (start, stop)
+        return self._placed(known[begin:end].clone())
+
     @cached_property
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
         run = self.run
-        with self._handed_out.unchanged() as known, self._casting():
-            rebuilt, *others = [in_single(self.family.evaluate(run, state, known)) for state in self.family.states]
+        with self._casting():
+            evaluated = [self.family.evaluate(run, state, self._known) for state in self.family.states]
+        rebuilt, *others = [in_single(state) for state in evaluated]
         live = self.layout.live(rebuilt.device) if self.layout.packed else None
         return one_step_residual(rebuilt, self.by_reading(self.hidden).to(rebuilt.dtype), others, live)
 
@@ -169,20 +177,23 @@ class Stretch:
         """The steps, and the sequences that have ended there: a mask would be read for every unit."""
         return (~self.layout.live(self.inputs.device).squeeze(-1)).nonzero(as_tuple=True)
 
-    def _evaluated(self, site: str) -> Tensor:
-        known = self._handed_out.get(site)
-        if known is not None:
-            return in_single(known)
+    @cached_property
+    def _little(self) -> bool:
+        """Whether all that is known costs little more than one gate: then it is computed before any is given away."""
+        return self.family.pays_at_once(self.run)
+
+    def _evaluate(self, site: str) -> None:
         run = self.run
-        with self._handed_out.unchanged() as quantities, self._casting():
-            return in_single(self.family.evaluate(run, site, quantities))
+        if site not in self._known:
+            with self._casting():
+                for each in (site, *self.family.states[1:]) if self._little else (site,):
+                    self.family.evaluate(run, each, self._known)
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """By input position, NaN at padding; what is derived from a run under autocast is float32."""
-        shown = self.by_reading(tensor if self.precision is None else tensor.float())
+        shown = self.by_reading(in_single(tensor) if self.precision is None else tensor.float())
         # What a kernel's families compute is memory of its own, and nothing live is computed from padding.
-        ours = isinstance(self.weights, LayerWeights) or (self.layer.reverse and self.layout.packed)
-        return self._blanked(shown) if ours else self.blank(shown)
+        return self._blanked(shown if isinstance(self.weights, LayerWeights) else shown.clone())
 
     def _casting(self) -> AbstractContextManager[object]:
         """A module that steps by itself steps under autocast again; a kernel's own casting is done by hand."""

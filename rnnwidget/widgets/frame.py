@@ -75,6 +75,7 @@ def picture_frame(
 ) -> Frame:
     """What a picture adds to :func:`model_frame`."""
     after = picture.recording[shown.layer]
+    residual = _residual(after, picture.baseline_recording[shown.layer])  # after a look it would cost another
     layer = next(layer for module in modules for layer in module.layers if layer.name == shown.layer)
     steps = int(after.lengths[shown.sequence])
     width = after[shown.site].size(-1)
@@ -107,7 +108,7 @@ def picture_frame(
         "heatmap": heatmap,
         "margin": margin,
         "edited": edited_regions(picture.edits, layer, width, steps, shown.sequence),
-        "residual": _residual(after, picture.baseline_recording[shown.layer]),
+        "residual": residual,
         "trace": _trace(layer, picture, pinned, shown.sequence),
         **_gradient(picture, after, shown.sequence),
         "answer": answer_frame(readings, edited=picture.edited, told=shown.told),

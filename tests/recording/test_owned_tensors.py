@@ -132,6 +132,7 @@ def test_modules_whose_names_meet_stay_apart() -> None:
     assert recording.layers == ("module.lstm.l0", "lstm.l0")
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("erase", WRITERS.values(), ids=WRITERS)
 def test_a_gate_that_is_changed_in_place_is_not_computed_from(

@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 import rnnwidget as rw
-from rnnwidget.cells import family
 from rnnwidget.recording.packed_rows import PackedPlaces
 from rnnwidget.recording.sequences import SequenceLayout
 from tests.cases import WRITERS, Case, assert_same_bits
@@ -51,11 +50,6 @@ def test_the_row_before_is_that_of_the_sequence(lengths: list[int], reverse: boo
         read = sequence.flip(0) if reverse else sequence
         expected = torch.cat([initial[number : number + 1], read[:-1]])
         torch.testing.assert_close(before[:length, number], expected.flip(0) if reverse else expected)
-
-
-@pytest.fixture(params=[0, family.AT_ONCE], ids=["gate by gate", "all gates at once"])
-def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(family, "AT_ONCE", request.param)
 
 
 @pytest.mark.usefixtures("at_once")
