@@ -13,6 +13,7 @@ from rnnwidget.cells.edits import Path
 from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList, Paths
+from rnnwidget.editing.only_call import OnlyCall, Run
 from rnnwidget.editing.targets import validated
 from rnnwidget.recording.clients import autocast_of
 from rnnwidget.recording.model_state import ModelState
@@ -24,7 +25,6 @@ from rnnwidget.recording.results import tensors_in
 from rnnwidget.recording.twin import Twin
 from rnnwidget.recording.unseen import none_seen
 
-Run = tuple[object, Recording]
 PathKey = tuple[tuple[tuple[str, int], Path], ...]
 KEPT = 4
 TOLD, QUICKLY_COMPARED = 4, 2**24
@@ -89,6 +89,7 @@ class BeforeAndAfter:
         self._baseline = baseline or self._twin.run(self.x)
         self._state, self._recurrent = state, recurrent
         self._earlier = EarlierRuns(self._baseline[1])
+        self._only = None if state[0].hooks else OnlyCall.of(self._twin.model, self._baseline)
         self._by_path: dict[PathKey, Run] = {}
 
     @property
@@ -136,6 +137,12 @@ class BeforeAndAfter:
     def _edited(
         self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None, state: ModelState | None
     ) -> tuple[EditList, Run]:
+        only = self._only
+        if only is not None and loss is None:
+            editor = EditList(edits, earlier=self._earlier)
+            found = self._twin.on_copy(lambda model: only.run(editor) if only.holds_for(model, edits) else None, state)
+            if found is not None:
+                return editor, found
         editor = EditList(edits, earlier=None if loss is not None else self._earlier)
         return editor, self._twin.run(self.x, editor=editor, loss=loss, state=state)
 

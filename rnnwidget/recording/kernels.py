@@ -74,6 +74,13 @@ def parse_kernel_call(
     )
 
 
+def weights_of(stack: nn.RNNBase) -> tuple[tuple[LayerWeights, ...], ...]:
+    """The parameters of one of PyTorch's own stacks, by layer and direction."""
+    flat = [getattr(stack, name) for name in stack._flat_weights_names]  # noqa: SLF001 - it has no other list
+    directions, projected = 1 + stack.bidirectional, bool(stack.proj_size)
+    return _by_layer(flat, stack.num_layers, directions, biased=stack.bias, projected=projected)
+
+
 def states_of(kernel: Kernel, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """The states that a kernel begins from, as it was given them."""
     packed = kernel not in _CELLS and not isinstance(arguments[3], bool)

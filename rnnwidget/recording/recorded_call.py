@@ -44,7 +44,7 @@ class RecordedCall:
     ran_by_layer: StackTrace | None = field(default=None, repr=False)
     inference: bool = False
     tensor_kinds: tuple[tuple[bool, bool], ...] = ()
-    _unpacked: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _unpacked: dict[int, Tensor] = field(init=False, default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, seen: SeenCall, tap: GradientTap | None, *, cut: bool, whole: bool) -> RecordedCall:

@@ -62,6 +62,13 @@ class Recording:
         self.received = 0
         """How many calls have been kept so far."""
 
+    @classmethod
+    def of(cls, recorded: RecordedCall) -> Recording:
+        """A recording of a call that was made elsewhere."""
+        recording = cls()
+        recording._runs, recording.received = [[recorded]], 1
+        return recording
+
     @property
     def keeps_gradients(self) -> bool:
         """Whether the recording listens for gradients."""

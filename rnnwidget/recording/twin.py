@@ -173,6 +173,13 @@ class Twin:
 
         return self._carried_out(once, editor, state)
 
+    def on_copy(self, done: Callable[[nn.Module], _Held], state: ModelState | None) -> _Held:
+        """What is ``done`` with the copy, which has taken over what the original has become, instead of a run."""
+        with self._lock:
+            check_wanted()
+            self._follow(state)
+            return done(self.model)
+
     def _carried_out(self, once: Callable[[], _Held], editor: Editor | None, state: ModelState | None) -> _Held:
         """Follow the original and run; once more where the forward was about to write into a parameter."""
         with self._lock, self._buffers_kept():

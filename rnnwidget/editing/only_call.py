@@ -1,0 +1,76 @@
+"""A model that is one recurrent module: its only call is made again under edits, with nothing around it.
+
+What a run goes through for the sake of a person's own forward, hooks, noise and arguments, does not arise there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.edited import EditList
+from rnnwidget.recording.clients import is_half
+from rnnwidget.recording.kernels import PYTORCHS_OWN, weights_of
+from rnnwidget.recording.modules import RecurrentModule
+from rnnwidget.recording.recorded_call import RecordedCall
+from rnnwidget.recording.recording import Recording
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, StackTrace, run_stack
+from rnnwidget.recording.snapshots import snapshot
+from rnnwidget.recording.transforms import in_a_transform
+
+Run = tuple[object, Recording]
+
+
+@dataclass(frozen=True, eq=False)
+class OnlyCall:
+    """The one call of a model, as its unedited run made it and recorded it."""
+
+    module: RecurrentModule
+    call: RecurrentCall
+    recorded: RecordedCall
+
+    @classmethod
+    def of(cls, model: nn.Module, unedited: Run) -> OnlyCall | None:
+        """None where something else than the module's own kernel has to run, or draws random numbers."""
+        calls = unedited[1].recorded_calls
+        if not isinstance(model, nn.RNNBase) or type(model) not in PYTORCHS_OWN or "forward" in vars(model):
+            return None
+        if len(calls) != 1 or calls[0].module.module is not model:
+            return None
+        recorded, output = calls[0], unedited[0][0] if isinstance(unedited[0], tuple) else None
+        call, of_one_sequence = recorded.call, isinstance(output, Tensor) and output.dim() < recorded.call.input.dim()
+        if not isinstance(output, Tensor) or output.requires_grad or of_one_sequence:
+            return None
+        if call.drops or is_half(output.dtype) or recorded.inference:
+            return None
+        return cls(recorded.module, call._replace(weights=weights_of(model)), recorded)
+
+    def holds_for(self, model: nn.Module, edits: Sequence[Edit]) -> bool:
+        """Whether the call can be made for ``model`` now."""
+        if model is not self.module.module or nn.modules.module._has_any_global_hook():  # noqa: SLF001 - no other way
+            return False
+        if torch.is_inference_mode_enabled() or in_a_transform():
+            return False
+        values = (edit.value for edit in edits)
+        return not (torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values))
+
+    def run(self, editor: EditList) -> Run | None:
+        """What a run of the model gives; None where its weights have moved."""
+        edits = editor.call_edits(self.module, self.call)
+
+        def run_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
+            of_layer = edits[index * call.directions : (index + 1) * call.directions]
+            return editor.run_layer(self.module, call, index, inputs, initial, of_layer)
+
+        trace = run_stack(self.call, run_layer)
+        if snapshot(self.module.module, self.call.weights) is not self.recorded.snapshot:
+            return None
+        named = {layer.name: own for layer, own in zip(self.module.layers, edits, strict=True) if own.edits}
+        kept = StackTrace(trace.inputs, trace.outputs, trace.noises, ())
+        recording = Recording.of(replace(self.recorded, edits=named, output=trace.outputs[-1], ran_by_layer=kept))
+        states = trace.finals if len(trace.finals) > 1 else trace.finals[0]
+        return (trace.outputs[-1].clone(), states), recording
