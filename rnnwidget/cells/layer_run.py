@@ -25,8 +25,7 @@ class LayerWeights(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """The weights as PyTorch's flat list has them."""
-        every = (self.input_hidden, self.hidden_hidden, self.input_bias, self.hidden_bias, self.projection)
-        return [weight for weight in every if weight is not None]
+        return [weight for weight in self if weight is not None]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
         """The same weights with ``function`` applied to each tensor."""

@@ -22,4 +22,7 @@ def autocast_result(call: RecurrentCall, index: int, inputs: Tensor, initial: tu
 def uncast(tensor: Tensor) -> AbstractContextManager[object]:
     """Autocast off: for our own steps, and for arranging sequences, which it refuses in the other half precision."""
     device = tensor.device.type
-    return nullcontext() if autocast_of(device) is None else torch.autocast(device, enabled=False)
+    return _NOTHING if autocast_of(device) is None else torch.autocast(device, enabled=False)
+
+
+_NOTHING = nullcontext()

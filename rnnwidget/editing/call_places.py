@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -68,7 +67,7 @@ class CallPlaces:
     def advance(self, module: nn.Module, steps: int) -> CallPlace:
         """Where the call that has begun stands; its run has come so many ``steps`` further."""
         place = self._now.get(module, BEGINNING)
-        self._now[module] = replace(place, done=place.done + steps)
+        self._now[module] = CallPlace(place.done + steps, place.ordinal)
         return place
 
     def _place_again(self, module: nn.Module, tensors: States) -> CallPlace:

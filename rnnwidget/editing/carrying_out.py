@@ -87,11 +87,11 @@ def _carried_out(
         _Direction(call, index, side, of_side, cuts[side] if cuts else 0, folds[side], memory)
         for side, of_side in enumerate(edits)
     ]
-    done = [side.run(inputs, tuple(state[side.side] for state in initial)) for side in sides]
+    done = [side.run(inputs, tuple([state[side.side] for state in initial])) for side in sides]
     output = torch.cat([hidden for hidden, _ in done], dim=-1) if len(done) > 1 else done[0][0]
     output = _as_the_kernel_has_it(call, output)
-    finals = tuple(torch.stack(list(states)) for states in zip(*(states for _, states in done), strict=True))
-    return Carried(LayerOutput(output, finals), tuple(side.path for side in sides))
+    finals = tuple([torch.stack(states) for states in zip(*[states for _, states in done], strict=True)])
+    return Carried(LayerOutput(output, finals), tuple([side.path for side in sides]))
 
 
 def _kept(memory: LayerMemory | None, side: int) -> ClampedWeights:
@@ -208,7 +208,7 @@ class _Direction:
         """The hidden states by input position, time first or packed, and the final states in call order."""
         with uncast(inputs):
             read = self._reading.read(inputs)
-        values = (edit.value for edit in self._edits.edits)
+        values = [edit.value for edit in self._edits.edits]
         self._graph = _needs_graph(inputs, *states, *self._weights.tensors(), *values)
         for leg in self._legs(read):
             states = self._run(leg, read, states)

@@ -204,7 +204,7 @@ class Intervention:
 
 def _modes() -> tuple[object, ...]:
     """The modes of PyTorch in which a run of now would be made."""
-    return torch.is_grad_enabled(), *(autocast_of(device) for device in ("cpu", "cuda"))
+    return torch.is_grad_enabled(), autocast_of("cpu"), autocast_of("cuda")
 
 
 def _has_graph(output: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -154,8 +155,16 @@ def _of_number(
     always = edit.at_all_times[key]
     if window == (0, steps) or edit.steps is None:
         return always
-    inside = _along(range(*window), steps).to(like.device).view(steps, 1, 1)
-    return replace(always, mask=inside if always.mask is None else inside & always.mask, window=window)
+    inside = _within(window, steps, like.device)
+    mask = inside if always.mask is None else inside & always.mask
+    return SiteEdit(always.site, always.operation, always.value, mask, always.number, always.units, window)
+
+
+@lru_cache(maxsize=16)
+def _within(window: tuple[int, int], steps: int, device: torch.device) -> Tensor:
+    """True at the steps of a window: a slider is dragged over the same ones."""
+    with torch.inference_mode(mode=False):
+        return _along(range(*window), steps).to(device).view(steps, 1, 1)
 
 
 def _spread_out(value: Tensor, dim: int, indices: Sequence[int], size: int) -> Tensor:

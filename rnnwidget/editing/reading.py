@@ -61,8 +61,8 @@ class Reading(ABC):
     def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> tuple[Tensor, States]:
         """One leg on the kernel."""
         call = self._call._replace(layout=self._layout_of(leg), weights=((weights,),))
-        layer = call.run_layer((weights,), inputs, tuple(state.unsqueeze(0) for state in states))
-        return layer.output, tuple(state[0] for state in layer.finals)
+        layer = call.run_layer((weights,), inputs, tuple([state.unsqueeze(0) for state in states]))
+        return layer.output, tuple([state[0] for state in layer.finals])
 
 
 class DenseReading(Reading):

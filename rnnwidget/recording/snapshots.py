@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, nn
 
@@ -23,6 +23,16 @@ class WeightSnapshot:
 
     weights: StackWeights
 
+    @cached_property
+    def tensors(self) -> list[Tensor]:
+        """All that the modules hold."""
+        return _tensors(self.weights)
+
+    @cached_property
+    def modules(self) -> list[nn.Module]:
+        """The modules that step by themselves."""
+        return _modules(self.weights)
+
 
 _lock = threading.Lock()
 _latest: weakref.WeakKeyDictionary[nn.Module, weakref.ref[WeightSnapshot]] = weakref.WeakKeyDictionary()
@@ -36,7 +46,7 @@ def snapshot(module: nn.Module, weights: StackWeights) -> WeightSnapshot:
     with _lock:
         reference = _latest.get(module)
         known = reference() if reference is not None else None
-        if known is not None and _same(known.weights, weights):
+        if known is not None and _same(known, weights):
             return known
         fresh = WeightSnapshot(_cloned(weights))
         _latest[module] = weakref.ref(fresh)
@@ -56,22 +66,26 @@ def _cloned(weights: StackWeights) -> StackWeights:
     return tuple([tuple([cloned(side) for side in layer]) for layer in weights])
 
 
-def _tensors(weights: StackWeights) -> Iterable[Tensor]:
-    for side in (side for layer in weights for side in layer):
-        if isinstance(side, LayerWeights):
-            yield from side.tensors()
-        else:
-            yield from side.parameters()
-            yield from side.buffers()
+def _tensors(weights: StackWeights) -> list[Tensor]:
+    found: list[Tensor] = []
+    for layer in weights:
+        for side in layer:
+            if isinstance(side, LayerWeights):
+                found += side.tensors()
+            else:
+                found += [*side.parameters(), *side.buffers()]
+    return found
 
 
 def _modules(weights: StackWeights) -> list[nn.Module]:
     return [side for layer in weights for side in layer if isinstance(side, nn.Module)]
 
 
-def _same(known: StackWeights, current: StackWeights) -> bool:
-    modules = zip(_modules(known), _modules(current), strict=True)
-    if any(one is not other and not same_settings(other, one) for one, other in modules):
+def _same(known: WeightSnapshot, current: StackWeights) -> bool:
+    modules = _modules(current)
+    if modules and any(
+        one is not other and not same_settings(other, one) for one, other in zip(known.modules, modules, strict=True)
+    ):
         return False
-    ours, theirs = list(_tensors(known)), list(_tensors(current))
+    ours, theirs = known.tensors, _tensors(current)
     return len(ours) == len(theirs) and all(map(same_values, ours, theirs))

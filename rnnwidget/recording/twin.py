@@ -262,7 +262,8 @@ class Twin:
             self._make()
         parts = modules_of(self.model)
         for module, training in zip(parts, state.training, strict=True):
-            module.training = training
+            if module.training != training:  # PyTorch makes much of setting it
+                module.training = training
         if any([module._buffers for module in parts]):
             with torch.no_grad():
                 for ours, theirs in zip(self.model.buffers(), self._original.buffers(), strict=True):
