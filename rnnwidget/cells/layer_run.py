@@ -29,17 +29,7 @@ class LayerWeights(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
         """The same weights with ``function`` applied to each tensor."""
-
-        def maybe(weight: Tensor | None) -> Tensor | None:
-            return None if weight is None else function(weight)
-
-        return LayerWeights(
-            function(self.input_hidden),
-            function(self.hidden_hidden),
-            maybe(self.input_bias),
-            maybe(self.hidden_bias),
-            maybe(self.projection),
-        )
+        return LayerWeights(*[None if weight is None else function(weight) for weight in self])  # type: ignore[arg-type]
 
     def rows(self, start: int, stop: int) -> LayerWeights:
         """The rows of one gate."""

@@ -180,8 +180,10 @@ class Parties:
         module, editor = next(iter(self.editors), (self.interests[0].module, None))
 
         def run_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: States, /) -> LayerOutput:
+            if editor is None:
+                return call.run_layer(call.weights[index], inputs, initial)
             of_layer = edits[index * call.directions : (index + 1) * call.directions]
-            if editor is None or not (any(of_layer) or editor.goes_by_layer):
+            if not (any(of_layer) or editor.goes_by_layer):
                 return call.run_layer(call.weights[index], inputs, initial)
             return editor.run_layer(module, call, index, inputs, initial, of_layer)
 

@@ -275,4 +275,4 @@ def _sequence_and_states(arguments: tuple[Any, ...], keywords: dict[str, Any], c
 def _tensors(states: object) -> States:
     if isinstance(states, Tensor):
         return (states,)
-    return tuple(state for state in states if isinstance(state, Tensor)) if isinstance(states, (tuple, list)) else ()
+    return tuple([state for state in states if isinstance(state, Tensor)]) if isinstance(states, (tuple, list)) else ()

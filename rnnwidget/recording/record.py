@@ -60,8 +60,9 @@ class record:  # noqa: N801 - reads as the block that it is
         self._recording = Recording(gradients=self._gradients, also=tuple(beside))
         block = attached(modules, Client(threading.get_ident(), recorder=self._recording))
         block.__enter__()
-        self._beside = ExitStack()
+        self._beside: ExitStack | None = None
         if beside:
+            self._beside = ExitStack()
             try:
                 self._beside.enter_context(listening(beside, self._recording.outputs_beside))
             except BaseException:
@@ -79,6 +80,7 @@ class record:  # noqa: N801 - reads as the block that it is
             self._recording.close()
         finally:
             try:
-                self._beside.close()
+                if self._beside is not None:
+                    self._beside.close()
             finally:
                 block.__exit__(kind, error, trace)

@@ -61,10 +61,10 @@ class RecordedCall:
             weights=weights.weights,
         )
         output, trace = large_copy(seen.result.output), None
-        if seen.trace is not None and (whole or _is_little_between(seen, call) or not _can_run_again(seen, call)):
+        if seen.trace is not None and (whole or _is_little_between(seen, weights) or not _can_run_again(seen, call)):
             trace = StackTrace(
-                inputs=[call.input, *(tensor.detach() for tensor in seen.trace.inputs[1:])],
-                outputs=[*(tensor.detach() for tensor in seen.trace.outputs[:-1]), output],
+                inputs=[call.input, *[tensor.detach() for tensor in seen.trace.inputs[1:]]],
+                outputs=[*[tensor.detach() for tensor in seen.trace.outputs[:-1]], output],
                 noises=seen.trace.noises,
                 finals=(),
             )
@@ -213,8 +213,8 @@ def _is_unusual_arithmetic() -> bool:
         return True
 
 
-def _is_little_between(seen: SeenCall, call: RecurrentCall) -> bool:
+def _is_little_between(seen: SeenCall, weights: WeightSnapshot) -> bool:
     assert seen.trace is not None
-    between = sum([tensor.nbytes for tensor in (*seen.trace.outputs[:-1], *call.initial)])
-    rest = call.input.nbytes + seen.result.output.nbytes
-    return between <= LITTLE * rest or between <= LITTLE * (rest + sum([weight.nbytes for weight in _weights_of(call)]))
+    between = sum([tensor.nbytes for tensor in (*seen.trace.outputs[:-1], *seen.call.initial)])
+    rest = seen.call.input.nbytes + seen.result.output.nbytes
+    return between <= LITTLE * rest or between <= LITTLE * (rest + weights.nbytes)

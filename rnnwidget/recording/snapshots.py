@@ -29,6 +29,11 @@ class WeightSnapshot:
         return _tensors(self.weights)
 
     @cached_property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return sum([tensor.nbytes for tensor in self.tensors])
+
+    @cached_property
     def modules(self) -> list[nn.Module]:
         """The modules that step by themselves."""
         return _modules(self.weights)

@@ -26,7 +26,10 @@ def in_a_transform() -> bool:
 
 def outside_of_transforms() -> AbstractContextManager[object]:
     """What is computed inside the block on plain tensors is plain."""
-    return temporarily_clear_interpreter_stack() if in_a_transform() else nullcontext()
+    return temporarily_clear_interpreter_stack() if in_a_transform() else _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 def plain(tensor: Tensor) -> Tensor:
