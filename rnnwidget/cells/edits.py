@@ -73,6 +73,10 @@ class SiteEdit:
         """The same edit in another order of time."""
         return self.arranged(lambda tensor: flip(tensor) if tensor.size(0) > 1 else tensor)
 
+    def cloned(self) -> SiteEdit:
+        """The same edit in memory of its own."""
+        return replace(self, value=self.value.clone(), mask=None if self.mask is None else self.mask.clone())
+
     def of_first(self, sequences: int) -> SiteEdit:
         """The part of the edit that falls on the first sequences of a batch."""
         mask = self.mask if self.mask is None or self.mask.size(1) == 1 else self.mask[:, :sequences]
@@ -174,6 +178,10 @@ class LayerEdits:
     def arranged(self, arrange: Callable[[Tensor], Tensor]) -> LayerEdits:
         """The same edits with their tensors in another order."""
         return LayerEdits(tuple(edit.arranged(arrange) for edit in self.edits))
+
+    def cloned(self) -> LayerEdits:
+        """The same edits in memory of their own."""
+        return LayerEdits(tuple([edit.cloned() for edit in self.edits]), self.path)
 
     def of_first(self, sequences: int) -> LayerEdits:
         """What falls on the first sequences of a batch."""

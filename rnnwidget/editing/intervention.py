@@ -89,7 +89,8 @@ class BeforeAndAfter:
         self._baseline = baseline or self._twin.run(self.x)
         self._state, self._recurrent = state, recurrent
         self._earlier = EarlierRuns(self._baseline[1])
-        self._only = None if state[0].hooks else OnlyCall.of(self._twin.model, self._baseline)
+        around = state[0].hooks or self._twin.why_not_copied
+        self._only = None if around else OnlyCall.of(self._twin.model, self._baseline)
         self._by_path: dict[PathKey, Run] = {}
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.edited import EditList
 from rnnwidget.recording.clients import is_half
+from rnnwidget.recording.kernel_watch import is_pytorchs_forward
 from rnnwidget.recording.kernels import PYTORCHS_OWN, weights_of
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.recorded_call import RecordedCall
@@ -37,7 +38,7 @@ class OnlyCall:
     def of(cls, model: nn.Module, unedited: Run) -> OnlyCall | None:
         """None where something else than the module's own kernel has to run, or draws random numbers."""
         calls = unedited[1].recorded_calls
-        if not isinstance(model, nn.RNNBase) or type(model) not in PYTORCHS_OWN or "forward" in vars(model):
+        if not isinstance(model, nn.RNNBase) or type(model) not in PYTORCHS_OWN:
             return None
         if len(calls) != 1 or calls[0].module.module is not model:
             return None
@@ -51,7 +52,7 @@ class OnlyCall:
 
     def holds_for(self, model: nn.Module, edits: Sequence[Edit]) -> bool:
         """Whether the call can be made for ``model`` now."""
-        if model is not self.module.module or nn.modules.module._has_any_global_hook():  # noqa: SLF001 - no other way
+        if model is not self.module.module or _is_called_otherwise(model):
             return False
         if torch.is_inference_mode_enabled() or in_a_transform():
             return False
@@ -74,3 +75,13 @@ class OnlyCall:
         recording = Recording.of(replace(self.recorded, edits=named, output=trace.outputs[-1], ran_by_layer=kept))
         states = trace.finals if len(trace.finals) > 1 else trace.finals[0]
         return (trace.outputs[-1].clone(), states), recording
+
+
+_CALL = nn.Module.__call__
+
+
+def _is_called_otherwise(model: nn.Module) -> bool:
+    """Whether something of a person's own stands between a call of the model and its kernel."""
+    hooked = nn.modules.module._has_any_global_hook()  # noqa: SLF001 - torch has no other way to ask
+    watched = torch._C._len_torch_function_stack() > 0  # noqa: SLF001 - likewise
+    return hooked or watched or nn.Module.__call__ is not _CALL or not is_pytorchs_forward(model)

@@ -36,10 +36,10 @@ class KernelWatch(Protocol):
 
 def watched_by(call: SeesKernels, module: nn.Module) -> KernelWatch:
     """Have ``call`` see the kernels that ``module`` calls on this thread from now on."""
-    return _AtTheName(call) if _is_pytorchs_forward(module) else _Mode(call)
+    return _AtTheName(call) if is_pytorchs_forward(module) else _Mode(call)
 
 
-def _is_pytorchs_forward(module: nn.Module) -> bool:
+def is_pytorchs_forward(module: nn.Module) -> bool:
     """Whether a module's forward looks its kernels up where we can stand, and finds PyTorch's own there."""
     forward = type(module).forward
     return (

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 SAMPLED = 2**12
 """How many numbers of a tensor are looked at, about."""
@@ -61,10 +62,18 @@ class KnownQuantities(dict[str, Tensor]):
             return shown(self[site].clone())
         own = self[site]
         given = shown(own)
-        if given.data_ptr() == own.data_ptr():
-            if for_good:
-                del self[site]
-                self._given_away.add(site)
-            else:
-                self._marks[site] = own, _Mark.of(own)
-        return given
+        if given.data_ptr() != own.data_ptr():
+            return given
+        if for_good:
+            del self[site]
+            self._given_away.add(site)
+            return _by_itself(given)
+        self._marks[site] = own, _Mark.of(own)
+        return given.detach()  # whose form may be changed in place
+
+
+def _by_itself(part: Tensor) -> Tensor:
+    """The same memory, and no way from it to what lies beside."""
+    if part.untyped_storage().nbytes() == part.nbytes:
+        return part
+    return torch.from_numpy(part.numpy()) if part.device.type == "cpu" else from_dlpack(part)

@@ -68,7 +68,7 @@ class LayerRecording:
     @property
     def edits(self) -> LayerEdits:
         """The edits that were in force, laid out by input position; those of stitched calls are not kept together."""
-        return self.source.edits
+        return self.source.edits.cloned()
 
     def __getitem__(self, site: str) -> Float[Tensor, "time batch unit"]:
         """A gate or state by name or letter: i f g o, r z n, h c.

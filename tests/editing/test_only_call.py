@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import rnnwidget as rw
 from rnnwidget.editing.intervention import InterventionResult
@@ -109,6 +110,56 @@ def with_another_forward() -> nn.LSTM:
 @torch.no_grad()
 def test_a_persons_own_code_is_run(made: Callable[[], nn.Module]) -> None:
     assert runs(made(), torch.randn(6, 2, 3), EDIT) == 0
+
+
+class Refuses:
+    """An attribute that leads to its own model and cannot be copied."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __deepcopy__(self, memo: object) -> object:
+        raise TypeError
+
+
+@torch.no_grad()
+def test_a_model_that_cannot_be_copied_is_run_with_what_is_around_it() -> None:
+    model, x = nn.LSTM(3, 4), torch.randn(6, 2, 3)
+    model.extra = Refuses(model)
+    with rw.edited(model, rw.shift("f", 1.0)), rw.record(model) as recording, counted() as made:
+        runner = rw.Intervention(model, x)
+        seen = recording.received
+        runner.run([EDIT])
+        assert recording.received > seen
+    assert not made
+
+
+@torch.no_grad()
+def test_what_is_patched_later_is_run() -> None:
+    model, x, forward = nn.LSTM(3, 4), torch.randn(6, 2, 3), nn.LSTM.forward
+    runner = rw.Intervention(model, x)
+    runner.run([EDIT])
+    with patch.object(nn.LSTM, "forward", lambda self, given: forward(self, 2 * given)), counted() as made:
+        assert_same_bits(runner.run([EDIT]).output, runner.run([EDIT]).output)
+        with rw.edited(model, EDIT):
+            torch.testing.assert_close(rw.intervene(model, x, EDIT).output, model(x))
+    called, call = [], nn.Module.__call__
+    with patch.object(nn.Module, "__call__", lambda self, *given: (called.append(self), call(self, *given))[1]):
+        runner.run([EDIT])
+    assert called
+    with Doubling(), counted() as doubled:
+        result = runner.run([rw.nudge("h", 1e-9)])
+    assert_same_bits(result.baseline[0], runner.baseline[0])
+    torch.testing.assert_close(result.output, result.baseline)
+    assert not made + doubled
+
+
+class Doubling(TorchFunctionMode):
+    """A person's own way to see, and change, what PyTorch's functions give."""
+
+    def __torch_function__(self, func: Callable[..., object], types: object, args: object = (), kwargs: object = None):
+        found = func(*args, **(kwargs or {}))
+        return (2 * found[0], *found[1:]) if getattr(func, "__name__", "") == "lstm" else found
 
 
 @pytest.mark.parametrize(
