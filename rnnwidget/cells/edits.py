@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -142,8 +142,10 @@ class LayerEdits:
     def __bool__(self) -> bool:
         return bool(self.edits) or bool(self.path)
 
-    def _of(self, site: str, *, shifts: bool) -> Iterable[SiteEdit]:
-        return (edit for edit in self.edits if edit.site == site and (edit.operation == "shift") == shifts)
+    def _of(self, site: str, *, shifts: bool) -> Sequence[SiteEdit]:
+        if not self.edits:
+            return ()
+        return [edit for edit in self.edits if edit.site == site and (edit.operation == "shift") == shifts]
 
     def before(self, site: str, preactivation: Tensor) -> Tensor:
         """The pre-activation of ``site`` with its shifts added."""

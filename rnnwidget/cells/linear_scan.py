@@ -76,7 +76,7 @@ def _backwards(keep: Tensor, written: Tensor, initial: Tensor, live: Tensor) -> 
 
 def _step_by_step(keep: Tensor, written: Tensor, state: Tensor) -> Tensor:
     if written.device.type == "cpu" and state.numel() <= NARROW:
-        _by_calls_of_numpy(*(tensor.detach().numpy() for tensor in (keep, written, state)))
+        _by_calls_of_numpy(*[tensor.detach().numpy() for tensor in (keep, written, state)])
         return written
     for kept, state_now in zip(keep.unbind(0), written.unbind(0), strict=True):
         state = state_now.addcmul_(kept, state)

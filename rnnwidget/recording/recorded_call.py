@@ -168,14 +168,12 @@ class RecordedCall:
     def reached_of(self, layer: Layer) -> tuple[Tensor, ...]:
         """The final states beside the hidden one, each (batch, unit) in the user's order; none where none are kept."""
         row = layer.index * self.call.directions + int(layer.reverse)
-        return tuple(self.call.layout.to_user_order(state[row], dim=0) for state in self.reached)
+        return tuple([self.call.layout.to_user_order(state[row], dim=0) for state in self.reached])
 
     def initial_of(self, layer: Layer) -> tuple[Tensor, ...]:
         """The state before the layer's first step, each (batch, unit) in the user's order."""
-        return tuple(
-            self.call.layout.to_user_order(state[int(layer.reverse)], dim=0)
-            for state in self.call.initial_of(layer.index)
-        )
+        side, order = int(layer.reverse), self.call.layout.to_user_order
+        return tuple([order(state[side], dim=0) for state in self.call.initial_of(layer.index)])
 
 
 def _tensors_of(call: RecurrentCall) -> list[Tensor]:

@@ -27,6 +27,7 @@ from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recurrent_call import Weights
 from rnnwidget.recording.sequences import SequenceLayout, Window
 
+_NOTHING = nullcontext()
 AS_NEAR = 4
 """So many roundings may lie between a state that is rebuilt in single and the model's own."""
 
@@ -64,14 +65,14 @@ class Stretch:
     def _run(self, rounding: torch.dtype | None) -> LayerRun:
         edits = self.edits.reordered(self.layout.flipped) if self.layer.reverse else self.edits
         hidden = self._computed(self.by_reading(self.hidden))
-        initial = tuple(self._computed(state) for state in self.initial)
+        initial = tuple([self._computed(state) for state in self.initial])
         return LayerRun(
             inputs=self._computed(self.by_reading(self.inputs)),
             initial=initial,
             later=hidden[:-1],
             weights=self._computed_weights,
             edits=edits,
-            handed=tuple(self._computed(state) for state in self.handed),
+            handed=tuple([self._computed(state) for state in self.handed]),
             rounding=rounding,
         )
 
@@ -198,7 +199,7 @@ class Stretch:
     def _casting(self) -> AbstractContextManager[object]:
         """A module that steps by itself steps under autocast again; a kernel's own casting is done by hand."""
         if isinstance(self.weights, LayerWeights):
-            return nullcontext()
+            return _NOTHING
         context = ExitStack()
         # Where a step draws noise, a look leaves the process's generator alone.
         context.enter_context(PrivateRandomness())
@@ -216,7 +217,8 @@ class Stretch:
     @property
     def _computed_weights(self) -> Weights:
         if isinstance(self.weights, LayerWeights):
-            return self.weights.map(self._computed)
+            as_they_are = self.precision is None and not is_half(self.weights.hidden_hidden.dtype)
+            return self.weights if as_they_are else self.weights.map(self._computed)
         halves = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in self.weights.parameters())
         return _module_in_single(self.weights) if halves else self.weights
 
