@@ -82,6 +82,7 @@ _CALL = nn.Module.__call__
 
 def _is_called_otherwise(model: nn.Module) -> bool:
     """Whether something of a person's own stands between a call of the model and its kernel."""
-    hooked = nn.modules.module._has_any_global_hook()  # noqa: SLF001 - torch has no other way to ask
+    globally = nn.modules.module
+    hooked = globally._global_forward_pre_hooks or globally._global_forward_hooks  # noqa: SLF001 - no other way to ask
     watched = torch._C._len_torch_function_stack() > 0  # noqa: SLF001 - likewise
-    return hooked or watched or nn.Module.__call__ is not _CALL or not is_pytorchs_forward(model)
+    return bool(hooked) or watched or nn.Module.__call__ is not _CALL or not is_pytorchs_forward(model)
