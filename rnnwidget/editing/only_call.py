@@ -37,14 +37,14 @@ class OnlyCall:
     @classmethod
     def of(cls, model: nn.Module, unedited: Run) -> OnlyCall | None:
         """None where something else than the module's own kernel has to run, or draws random numbers."""
-        calls = unedited[1].recorded_calls
+        calls, output = unedited[1].recorded_calls, unedited[0][0] if isinstance(unedited[0], tuple) else None
         if not isinstance(model, nn.RNNBase) or type(model) not in PYTORCHS_OWN:
             return None
         if len(calls) != 1 or calls[0].module.module is not model:
             return None
-        recorded, output = calls[0], unedited[0][0] if isinstance(unedited[0], tuple) else None
-        call, of_one_sequence = recorded.call, isinstance(output, Tensor) and output.dim() < recorded.call.input.dim()
-        if not isinstance(output, Tensor) or output.requires_grad or of_one_sequence:
+        (recorded,) = calls
+        call = recorded.call
+        if not isinstance(output, Tensor) or output.dim() != call.input.dim() or output.requires_grad:
             return None
         if call.drops or is_half(output.dtype) or recorded.inference:
             return None
