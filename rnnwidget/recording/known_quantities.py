@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -36,11 +37,31 @@ class _Mark(NamedTuple):
         return cls(tensor._version, zlib.crc32(bits[::stride].tobytes()))
 
 
+class _Alone:
+    """One thread at a time; a copy is another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[_Alone], tuple[()]]:
+        return _Alone, ()
+
+
 class KnownQuantities(dict[str, Tensor]):
-    """Quantities to be computed from: what was lent out is in it as long as nobody has written into it."""
+    """Quantities to be computed from: what was lent out is in it as long as nobody has written into it.
+
+    Whoever looks is ``alone`` from what he finds to what he is handed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.alone = _Alone()
         self._marks: dict[str, tuple[Tensor, _Mark]] = {}
         self._given_away: set[str] = set()
 

@@ -42,19 +42,22 @@ class PackedLayer:
         """A gate or state; the hidden state as the model gave it."""
         if site == "hidden":
             return self._places.padded(self._hidden)
-        self._evaluated(site)
-        return self._known.lend(site)
+        with self._known.alone:
+            self._evaluated(site)
+            return self._known.lend(site)
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before the nonlinearity of ``site``."""
-        return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
+        with self._known.alone:
+            return self._places.padded(self._family.preactivation(self._run, site, self._in_rows)[0])
 
     def window(self, site: str, window: Window, *, preactivation: bool = False) -> Tensor:
         """Some steps of a site; of what is computed they cost what all of them cost."""
         if site == "hidden" and not preactivation:
             return self._places.window(self._hidden, *window)
-        whole = self.preactivation(site) if preactivation else self._evaluated(site)
-        return whole[slice(*window)].clone()
+        with self._known.alone:
+            whole = self.preactivation(site) if preactivation else self._evaluated(site)
+            return whole[slice(*window)].clone()
 
     @property
     def shown_inputs(self) -> Tensor:
@@ -64,8 +67,9 @@ class PackedLayer:
     @cached_property
     def residual(self) -> float:
         """The one-step residual."""
-        (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
-        others = [self._in_rows(state)[0] for state in self._family.scanned]
+        with self._known.alone:
+            (rebuilt,) = self._family.compute(self._run, "hidden", self._in_rows)
+            others = [self._in_rows(state)[0] for state in self._family.scanned]
         return one_step_residual(rebuilt, self._hidden, others)
 
     def _evaluated(self, site: str) -> Tensor:

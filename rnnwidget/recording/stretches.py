@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
-from rnnwidget.cells.family import Family
+from rnnwidget.cells.family import Family, Quantities
 from rnnwidget.cells.large_memory import large_copy
 from rnnwidget.cells.layer_run import LayerRun, LayerWeights
 from rnnwidget.recording.arithmetic import in_single
@@ -59,8 +59,9 @@ class Stretch:
         In half precision states are rebuilt in single; where they would not end where the model's did, they are rounded
         from step to step, as kernels do.
         """
-        run = self._run(None)
-        return run if not self.reached or self._reaches_the_models(run) else self._run(self.hidden.dtype)
+        with self._known.alone:
+            run = self._run(None)
+            return run if not self.reached or self._reaches_the_models(run) else self._run(self.hidden.dtype)
 
     def _run(self, rounding: torch.dtype | None) -> LayerRun:
         edits = self.edits.reordered(self.layout.flipped) if self.layer.reverse else self.edits
@@ -77,7 +78,7 @@ class Stretch:
         )
 
     def _reaches_the_models(self, run: LayerRun) -> bool:
-        known = KnownQuantities()
+        known: Quantities = {}
         last = self.layout.lengths(self.hidden.device) - 1
         for site, reached in zip(self.family.states[1:], self.reached, strict=False):
             with self._casting():
@@ -88,7 +89,7 @@ class Stretch:
             off = (end - true).abs() / true.abs().clamp(min=1)
             if bool((off > AS_NEAR * torch.finfo(self.hidden.dtype).eps).any()):
                 return False
-        self._known = known
+        self._known.update(known)
         return True
 
     def by_reading(self, tensor: Tensor) -> Tensor:
@@ -99,13 +100,14 @@ class Stretch:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
-        self._evaluate(site)
-        return self._known.lend(site, self._placed, for_good=self._little)
+        with self._known.alone:
+            self._evaluate(site)
+            return self._known.lend(site, self._placed, for_good=self._little)
 
     def preactivation(self, site: str) -> Tensor:
         """The affine value before a nonlinearity, by input position, NaN at padding."""
         run = self.run
-        with self._casting():
+        with self._known.alone, self._casting():
             found = self.family.preactivation(run, site, lambda other: self.family.evaluate(run, other, self._known))
         return self._placed(found)
 
@@ -117,8 +119,9 @@ class Stretch:
         if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
             if preactivation:
                 return self.preactivation(site)[start:stop]
-            self._evaluate(site)
-            return self._part_of(self._known[site], start, stop)
+            with self._known.alone:
+                self._evaluate(site)
+                return self._part_of(self._known[site], start, stop)
         part = self._part(start, stop)
         return part.preactivation(site) if preactivation else part.site(site)
 
@@ -147,7 +150,7 @@ class Stretch:
     def residual(self) -> float:
         """max |h rebuilt from the gates − h the model gave| / max(1, |h|), each step from the model's own h."""
         run = self.run
-        with self._casting():
+        with self._known.alone, self._casting():
             evaluated = [self.family.evaluate(run, state, self._known) for state in self.family.states]
         rebuilt, *others = [in_single(state) for state in evaluated]
         live = self.layout.live(rebuilt.device) if self.layout.packed else None

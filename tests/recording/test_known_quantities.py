@@ -1,7 +1,10 @@
 """What was lent out and written into is not computed from, however it was written."""
 
+import copy
 import itertools
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -150,3 +153,28 @@ def test_edits_that_are_shown_are_not_those_of_other_runs() -> None:
     again = recorded(case, [edit])["l0"]
     assert_same_bits(again["f"], expected["f"])
     assert_same_bits(again.hidden, expected.hidden)
+
+
+def test_looks_from_several_threads_at_once() -> None:
+    case = Case("lstm", steps=30, batch=1)
+    plain, interval = recorded(case, [])["l0"], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            for _ in range(60):
+                layer = recorded(case, [])["l0"]
+                sites = ("i", "cell", "i", "f", "cell", "o", "f", "g")
+                looks = threads.map(
+                    lambda site, layer=layer: (site, layer.source.site(layer.source.family.site(site))), sites
+                )
+                for site, found in looks:
+                    assert_same_bits(found, plain[site])
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_what_is_looked_at_can_be_copied() -> None:
+    recording = recorded(Case("lstm"), [])
+    copied = copy.deepcopy(recording["l0"])
+    assert_same_bits(copied["i"], recording["l0"]["i"])
+    assert_same_bits(copy.deepcopy(recording["l0"]).cell, recording["l0"].cell)
