@@ -56,7 +56,8 @@ class _Alone:
 class KnownQuantities(dict[str, Tensor]):
     """Quantities to be computed from: what was lent out is in it as long as nobody has written into it.
 
-    Whoever looks is ``alone`` from what he finds to what he is handed.
+    Whoever looks is ``alone`` from what he finds to what he is handed. Before Python 3.12 a cached property has a lock
+    as well: one that waits to be ``alone`` is not asked for from inside.
     """
 
     def __init__(self) -> None:

@@ -59,9 +59,8 @@ class Stretch:
         In half precision states are rebuilt in single; where they would not end where the model's did, they are rounded
         from step to step, as kernels do.
         """
-        with self._known.alone:
-            run = self._run(None)
-            return run if not self.reached or self._reaches_the_models(run) else self._run(self.hidden.dtype)
+        run = self._run(None)
+        return run if not self.reached or self._reaches_the_models(run) else self._run(self.hidden.dtype)
 
     def _run(self, rounding: torch.dtype | None) -> LayerRun:
         edits = self.edits.reordered(self.layout.flipped) if self.layer.reverse else self.edits
@@ -100,8 +99,9 @@ class Stretch:
         """A gate or state by input position, NaN at padding; the hidden state as the model gave it."""
         if site == "hidden":
             return self._blanked(large_copy(self.hidden))
+        run = self.run
         with self._known.alone:
-            self._evaluate(site)
+            self._evaluate(run, site)
             return self._known.lend(site, self._placed, for_good=self._little)
 
     def preactivation(self, site: str) -> Tensor:
@@ -119,8 +119,9 @@ class Stretch:
         if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
             if preactivation:
                 return self.preactivation(site)[start:stop]
+            run = self.run
             with self._known.alone:
-                self._evaluate(site)
+                self._evaluate(run, site)
                 return self._part_of(self._known[site], start, stop)
         part = self._part(start, stop)
         return part.preactivation(site) if preactivation else part.site(site)
@@ -186,8 +187,7 @@ class Stretch:
         """Whether all that is known costs little more than one gate: then it is computed before any is given away."""
         return self.family.pays_at_once(self.run)
 
-    def _evaluate(self, site: str) -> None:
-        run = self.run
+    def _evaluate(self, run: LayerRun, site: str) -> None:
         if site not in self._known:
             with self._casting():
                 for each in (site, *self.family.states[1:]) if self._little else (site,):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import rnnwidget as rw
 from rnnwidget.recording.known_quantities import KnownQuantities
+from rnnwidget.recording.layer_source import LayerSource
 from tests.cases import PREACTIVATIONS, WRITERS, Case, assert_close, assert_same_bits
 from tests.registered import registrations_of_their_own  # noqa: F401 - a fixture for every test
 
@@ -155,20 +156,33 @@ def test_edits_that_are_shown_are_not_those_of_other_runs() -> None:
     assert_same_bits(again.hidden, expected.hidden)
 
 
-def test_looks_from_several_threads_at_once() -> None:
-    case = Case("lstm", steps=30, batch=1)
-    plain, interval = recorded(case, [])["l0"], sys.getswitchinterval()
+LOOKS: dict[str, Callable[[LayerSource], Tensor]] = {
+    "i": lambda source: source.site("input_gate"),
+    "c": lambda source: source.site("cell"),
+    "first states": lambda source: source.initial[1],
+    "i again": lambda source: source.site("input_gate"),
+    "residual": lambda source: torch.tensor(source.residual),
+    "window of c": lambda source: source.site("cell", (2, 5)),
+    "c again": lambda source: source.site("cell"),
+    "pre-activation": lambda source: source.preactivation("forget_gate"),
+}
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("form", ["dense", "packed"])
+def test_looks_from_several_threads_at_once(form: str, dtype: torch.dtype) -> None:
+    case = Case("lstm", steps=30, batch=1, form=form, dtype=dtype)
+    plain = {name: look(recorded(case, [])["l0"].source) for name, look in LOOKS.items()}
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(4) as threads:
-            for _ in range(60):
-                layer = recorded(case, [])["l0"]
-                sites = ("i", "cell", "i", "f", "cell", "o", "f", "g")
-                looks = threads.map(
-                    lambda site, layer=layer: (site, layer.source.site(layer.source.family.site(site))), sites
-                )
-                for site, found in looks:
-                    assert_same_bits(found, plain[site])
+            for _ in range(30):
+                source = recorded(case, [])["l0"].source
+                found = threads.map(lambda look, source=source: look(source), LOOKS.values())
+                for name, tensor in zip(LOOKS, found, strict=True):
+                    assert_same_bits(tensor, plain[name])
     finally:
         sys.setswitchinterval(interval)
 
