@@ -126,7 +126,7 @@ def _value(layer: LayerRecording, role: str) -> Tensor:
         case "initial":
             found = layer.initial[name]
         case "edit_value" | "edit_mask":
-            found = getattr(layer.edits.edits[int(name)], kind.removeprefix("edit_"))
+            found = getattr(layer.source.edits.edits[int(name)], kind.removeprefix("edit_"))
         case "mean" | "low" | "high":
             found = getattr(layer.coarse(name), kind)
         case "starts":

@@ -116,7 +116,7 @@ class Stretch:
         start, stop = window
         if site == "hidden" and not preactivation:
             return self.blank(self.hidden)[start:stop].clone()
-        if self.layout.packed or site in self.family.scanned or site in self._known or stop <= start:
+        if self._only_whole(site) or stop <= start:
             if preactivation:
                 return self.preactivation(site)[start:stop]
             run = self.run
@@ -125,6 +125,11 @@ class Stretch:
                 return self._part_of(self._known[site], start, stop)
         part = self._part(start, stop)
         return part.preactivation(site) if preactivation else part.site(site)
+
+    def _only_whole(self, site: str) -> bool:
+        """Whether a part of a site costs what all of it costs, or less than computing it."""
+        with self._known.alone:
+            return self.layout.packed or site in self.family.scanned or site in self._known
 
     def _part(self, start: int, stop: int) -> Stretch:
         """A window of a dense stretch; the states that build up over time start from zero and mean nothing in it."""
