@@ -11,7 +11,7 @@ from tests.benchmarks.comparison import Row
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.lab import LabPage, serve, write_notebook
 
-MOVES, APART = 40, 100
+MOVES, DRAG, APART = 40, 10, 100
 
 ECHO = '''
 import anywidget, traitlets
@@ -94,9 +94,10 @@ def _measured(page: LabPage) -> Iterator[Row]:
         bare: list[float] = []
         _moves(page, score, slider, [-0.5, -1.0])
         _moves(page, echo, echo.locator("input"), [50 - cell, 50 + cell])
-        for move in range(MOVES):
-            ours += _moves(page, score, slider, [(move + 1) / 10])
-            bare += _moves(page, echo, echo.locator("input"), [10 * cell + move % 2])
+        for start in range(0, MOVES, DRAG):
+            drag = range(start, start + DRAG)
+            ours += _moves(page, score, slider, [(move + 1) / 10 for move in drag])
+            bare += _moves(page, echo, echo.locator("input"), [10 * cell + move % 2 for move in drag])
         if cell == 1:
             halves = (statistics.median(ours[start::2]) for start in (0, 1))
             yield Row("noise: slider to painted frame", *halves, "the same again", MOVES // 2)
