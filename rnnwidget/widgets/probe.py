@@ -75,7 +75,7 @@ class Probe:
     def fill(self, inputs: object) -> Picture:
         """Run on inputs that were asked for, once: they may be of a kind that can be read only once.
 
-        How large the batch was shows afterwards; a run that was too large for one thread is made again beside edits.
+        How large the batch was shows afterwards; a run on too few threads, or too many, is made again beside edits.
         """
         self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
         self._fillings += 1
@@ -84,8 +84,9 @@ class Probe:
         with self.threads():
             baseline = self._runs()[0].baseline
             picture = self._picture(baseline, baseline, ())
-        if self._small and not is_small_run(self.twin.model, baseline[1]):
-            self._small, self._first = False, None
+        small = is_small_run(self.twin.model, baseline[1])
+        if small != self._small:
+            self._small, self._first = small, None
         return picture
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
@@ -94,7 +95,7 @@ class Probe:
         self._first = self._second = None
         self._fillings += 1
         self._attached = True
-        self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
+        self._small = is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         with self.threads():
             return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
@@ -102,7 +103,7 @@ class Probe:
     def threads(self) -> AbstractContextManager[None]:
         """What a run before and one after have in common: on how many threads they are made and looked at.
 
-        One pays where gradients are scanned step by step; without them a second thread is no loss.
+        A page that paints wants a core: a second thread of small steps is waited for longer than it works.
         """
         return one_thread() if self._small else nullcontext()
 

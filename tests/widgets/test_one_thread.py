@@ -80,23 +80,19 @@ def test_looking_up_words_is_no_work() -> None:
     assert is_small(Counting(4, words=SMALL), batch=1)
 
 
+@pytest.mark.parametrize(("loss", "first"), [(None, {2}), (Tensor.sum, {1})])
 @pytest.mark.parametrize(("batch", "threads"), [(1, {1}), (60, {2})])
-def test_runs_before_and_after_are_made_on_as_many_threads(batch: int, threads: set[int]) -> None:
-    probe = Probe(Counting(64), Tensor.sum, None)
+def test_runs_before_and_after_are_made_on_as_many_threads(
+    batch: int, threads: set[int], loss: Callable[..., Tensor] | None, first: set[int]
+) -> None:
+    probe = Probe(Counting(64), loss, None)
     probe.fill(torch.randn(4, batch, 3))
-    assert set(THREADS) == {1}
+    assert set(THREADS) == first
     THREADS.clear()
     probe.edited([rw.clamp("forget_gate", 0.5)])
     probe.output([rw.scale("output_gate", 0.5)])
     assert set(THREADS) == threads
     assert torch.get_num_threads() == 2
-
-
-def test_runs_without_gradients_are_made_on_all_threads() -> None:
-    probe = Probe(Counting(64), None, None)
-    probe.fill(torch.randn(4, 1, 3))
-    probe.edited([rw.clamp("forget_gate", 0.5)])
-    assert set(THREADS) == {2}
 
 
 def test_inputs_that_can_be_read_only_once_are_read_once() -> None:
