@@ -159,6 +159,10 @@ class LayerEdits:
             activation = edit(activation)
         return activation
 
+    def touch(self, site: str) -> bool:
+        """Whether something is done to ``site`` after its nonlinearity."""
+        return bool(self._of(site, shifts=False))
+
     def derivative(self, site: str, activation: Tensor) -> Tensor:
         """The derivative of ``site`` by its pre-activation, carried through the edits made after the nonlinearity."""
         for edit in self._of(site, shifts=False):

@@ -17,6 +17,7 @@ from rnnwidget.cells.family import Get, MatrixFamily, Quantities, by_gate
 from rnnwidget.cells.large_memory import large_empty
 from rnnwidget.cells.layer_run import Arrivals, LayerRun, affine, recurrent_affine, recurrent_affine_by_gate
 from rnnwidget.cells.linear_scan import edited_scan, padded_scan, scan_in_place
+from rnnwidget.cells.step_arithmetic import step_arithmetic
 
 
 class LSTM(MatrixFamily):
@@ -81,38 +82,51 @@ class LSTM(MatrixFamily):
         cell, squashed = quantities["cell"], torch.tanh(quantities["cell"])
         cell_before = torch.cat([run.initial[1].unsqueeze(0), cell[:-1]])
         slopes = self.slopes(run, quantities)
-        through_cell = run.edits.derivative("cell", torch.ones_like(cell)).unbind()
-        through_hidden = run.edits.derivative("hidden", torch.ones_like(arrivals.hidden)).unbind()
-        into_cell = (output_gate * (1 - squashed * squashed)).unbind()
         by_cell = [candidate * slopes["input_gate"], cell_before * slopes["forget_gate"]]
-        from_cell = torch.stack([*by_cell, input_gate * slopes["candidate"]], dim=-2).unbind()
-        from_memory, keep = (squashed * slopes["output_gate"]).unbind(), forget_gate.unbind()
-        arriving, projection = arrivals.hidden.unbind(), run.matrices.projection
+        from_cell = torch.stack([*by_cell, input_gate * slopes["candidate"]], dim=-2)
 
         stacked = cell.new_empty(*cell.shape[:-1], 4 * cell.size(-1))
         sites = stacked.unflatten(-1, (4, -1))
-        rows, by_cells, by_memories = stacked.unbind(), sites[..., :3, :].unbind(), sites[..., 3, :].unbind()
-        hidden_carry, cell_carry = torch.zeros_like(arrivals.hidden[0]), torch.zeros_like(cell[0])
-        hidden_totals, cell_totals = [], []
-        for step in range(cell.size(0) - 1, -1, -1):
-            hidden_total = arriving[step] + hidden_carry
-            memory = hidden_total * through_hidden[step]
-            if projection is not None:
-                memory = memory @ projection
-            cell_total = torch.addcmul(cell_carry, memory, into_cell[step])
-            if arrivals.carried:
-                cell_total = cell_total + arrivals.carried[0][step]
-            computed = cell_total * through_cell[step]
-            torch.mul(computed.unsqueeze(1), from_cell[step], out=by_cells[step])
-            torch.mul(memory, from_memory[step], out=by_memories[step])
-            hidden_carry, cell_carry = rows[step] @ run.matrices.hidden_hidden, computed * keep[step]
-            hidden_totals.append(hidden_total)
-            cell_totals.append(cell_total)
+        hidden_totals, cell_totals = torch.empty_like(arrivals.hidden), torch.empty_like(cell)
+        with step_arithmetic(stacked[:1], None) as make:
+            rows, by_cells, by_memories = (make.rows(part) for part in (stacked, sites[..., :3, :], sites[..., 3, :]))
+            into_cell = make.rows(output_gate * (1 - squashed * squashed))
+            from_cells, from_memories = make.rows(from_cell), make.rows(squashed * slopes["output_gate"])
+            arriving, at_hidden, at_cell = (make.rows(each) for each in (arrivals.hidden, hidden_totals, cell_totals))
+            carried = make.rows(arrivals.carried[0]) if arrivals.carried else None
+            keep, recurrent = make.rows(forget_gate), make.array(run.matrices.hidden_hidden)
+            projection = None if run.matrices.projection is None else make.array(run.matrices.projection)
+            through_hidden, through_cell = (
+                make.rows(run.edits.derivative(site, torch.ones_like(like))) if run.edits.touch(site) else None
+                for site, like in (("hidden", arrivals.hidden), ("cell", cell))
+            )
+            hidden_carry = make.array(torch.zeros_like(arrivals.hidden[0]))
+            cell_carry, projected, at_edited = (make.array(torch.zeros_like(cell[0])) for _ in range(3))
+            hidden_now = make.array(torch.empty_like(arrivals.hidden[0]))
+            for step in range(cell.size(0) - 1, -1, -1):
+                hidden, total = at_hidden[step], at_cell[step]
+                make.add(arriving[step], hidden_carry, hidden)
+                if through_hidden is not None:
+                    make.multiply(hidden, through_hidden[step], hidden_now)
+                    hidden = hidden_now
+                if projection is not None:
+                    make.product(hidden, projection, projected)
+                    hidden = projected
+                make.add_product(cell_carry, hidden, into_cell[step], total)
+                if carried is not None:
+                    make.add(total, carried[step], total)
+                if through_cell is not None:
+                    make.multiply(total, through_cell[step], at_edited)
+                    total = at_edited
+                make.multiply(total[:, None], from_cells[step], by_cells[step])
+                make.multiply(hidden, from_memories[step], by_memories[step])
+                make.product(rows[step], recurrent, hidden_carry)
+                make.multiply(total, keep[step], cell_carry)
 
         gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
         return gradients | {
-            "hidden": torch.stack(hidden_totals[::-1]),
-            "cell": torch.stack(cell_totals[::-1]),
+            "hidden": hidden_totals,
+            "cell": cell_totals,
         }, stacked @ run.matrices.input_hidden
 
 

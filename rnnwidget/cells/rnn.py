@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnwidget.cells.activations import Activation, activate, slope
 from rnnwidget.cells.family import Get, MatrixFamily, Quantities
 from rnnwidget.cells.layer_run import Arrivals, LayerRun
+from rnnwidget.cells.step_arithmetic import step_arithmetic
 
 
 class RNN(MatrixFamily):
@@ -38,12 +39,13 @@ class RNN(MatrixFamily):
         through = run.edits.derivative("hidden", slope(self.nonlinearity, hidden))
 
         totals, rows = torch.empty_like(hidden), torch.empty_like(hidden)
-        carry = torch.zeros_like(hidden[0])
-        for step in range(hidden.size(0) - 1, -1, -1):
-            total = arrivals.hidden[step] + carry
-            row = total * through[step]
-            carry = row @ run.matrices.hidden_hidden
-            totals[step], rows[step] = total, row
+        with step_arithmetic(hidden[:1], None) as make:
+            arriving, slopes, at_hidden, at_row = (make.rows(each) for each in (arrivals.hidden, through, totals, rows))
+            carry, recurrent = make.array(torch.zeros_like(hidden[0])), make.array(run.matrices.hidden_hidden)
+            for step in range(hidden.size(0) - 1, -1, -1):
+                make.add(arriving[step], carry, at_hidden[step])
+                make.multiply(at_hidden[step], slopes[step], at_row[step])
+                make.product(at_row[step], recurrent, carry)
         return {"hidden": totals, "preactivation:hidden": rows}, rows @ run.matrices.input_hidden
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from rnnwidget.cells.activations import Activation, activate_in_place
 
 Array = Any
-SMALL = 2**12
+SMALL = 2**11
 """Numbers of all gates up to which a step is small."""
 
 
