@@ -1,6 +1,7 @@
 """What many edited runs cost against as many plain ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,10 @@ class Classifier(nn.Module):
 
 
 def single_unit_lesions(seconds: float) -> Iterator[Row]:
-    """Every unit of a layer lesioned by itself, controls and checks included, against so many forwards."""
+    """Every unit of a layer lesioned by itself, controls and checks included, against so many forwards.
+
+    The floor is PyTorch's own kernel on as many sequences at once, with no edit.
+    """
     torch.manual_seed(0)
     units = 128
     model, x = Classifier(units, layers=2).eval(), torch.randn(200, 1, units)
@@ -31,15 +35,16 @@ def single_unit_lesions(seconds: float) -> Iterator[Row]:
         for _ in range(units):
             model(x)
 
-    for layer in ("lstm.l1", "lstm.l0"):
-        yield compare(
-            f"{units} single-unit lesions of {layer}, LSTM 2×{units}, T=200, B=1",
-            lambda layer=layer: rw.lesion_scores(model, x, layer=layer, progress=False),
-            forwards,
-            f"{units} plain forwards",
-            seconds=seconds,
-            at_least=5,
+    name, batch = f"LSTM 2×{units}, T=200, B=1", x.expand(-1, units, -1).contiguous()
+    ours: dict[str, Callable[[], object]] = {
+        f"{units} single-unit lesions of {layer}, {name}": partial(
+            rw.lesion_scores, model, x, layer=layer, progress=False
         )
+        for layer in ("lstm.l1", "lstm.l0")
+    }
+    ours[f"floor: {units} sequences at once, {name}"] = lambda: model(batch)
+    for what, run in ours.items():
+        yield compare(what, run, forwards, f"{units} plain forwards", seconds=seconds, at_least=5)
 
 
 def sweep_of_shifts(seconds: float) -> Iterator[Row]:
