@@ -83,36 +83,34 @@ class GRU(MatrixFamily):
         totals = torch.empty_like(arrivals.hidden)
         stacked = candidate.new_empty(*candidate.shape[:-1], 3 * candidate.size(-1))
         sites = stacked.unflatten(-1, (3, -1)).unbind(-2)
-        with step_arithmetic(stacked[:1], None) as make:
-            by_reset, by_update, by_candidate = (make.rows(site) for site in sites)
-            to_resets, to_updates, to_candidates = (make.rows(each) for each in (to_reset, to_update, to_candidate))
-            arriving, at_hidden, resets, updates = (
-                make.rows(each) for each in (arrivals.hidden, totals, reset, update)
-            )
+        with step_arithmetic(stacked[:1], None) as a:
+            by_reset, by_update, by_candidate = (a.rows(site) for site in sites)
+            to_resets, to_updates, to_candidates = (a.rows(each) for each in (to_reset, to_update, to_candidate))
+            arriving, at_hidden, resets, updates = (a.rows(each) for each in (arrivals.hidden, totals, reset, update))
             through_hidden = None
             if run.edits.touch("hidden"):
-                through_hidden = make.rows(run.edits.derivative("hidden", torch.ones_like(arrivals.hidden)))
-            carry, kept, edited = (make.array(torch.zeros_like(arrivals.hidden[0])) for _ in range(3))
-            backwards, weights = torch.empty_like(stacked[0]), make.array(run.matrices.hidden_hidden)
-            row = make.array(backwards)
+                through_hidden = a.rows(run.edits.derivative("hidden", torch.ones_like(arrivals.hidden)))
+            carry, kept, edited = (a.array(torch.zeros_like(arrivals.hidden[0])) for _ in range(3))
+            backwards, weights = torch.empty_like(stacked[0]), a.array(run.matrices.hidden_hidden)
+            row = a.array(backwards)
             reset_row, update_row, candidate_row = (
-                make.array(part) for part in backwards.unflatten(-1, (3, -1)).unbind(-2)
+                a.array(part) for part in backwards.unflatten(-1, (3, -1)).unbind(-2)
             )
             for step in range(candidate.size(0) - 1, -1, -1):
                 computed = at_hidden[step]
-                make.add(arriving[step], carry, computed)
+                a.add(arriving[step], carry, computed)
                 if through_hidden is not None:
-                    make.multiply(computed, through_hidden[step], edited)
+                    a.multiply(computed, through_hidden[step], edited)
                     computed = edited
-                make.multiply(computed, to_candidates[step], by_candidate[step])
-                make.multiply(by_candidate[step], to_resets[step], by_reset[step])
-                make.multiply(computed, to_updates[step], by_update[step])
+                a.multiply(computed, to_candidates[step], by_candidate[step])
+                a.multiply(by_candidate[step], to_resets[step], by_reset[step])
+                a.multiply(computed, to_updates[step], by_update[step])
                 # The candidate's own rows read the state through the reset gate.
-                make.multiply(by_candidate[step], resets[step], candidate_row)
-                make.put(reset_row, by_reset[step], None)
-                make.put(update_row, by_update[step], None)
-                make.multiply(computed, updates[step], kept)
-                make.affine(kept, row, weights, carry)
+                a.multiply(by_candidate[step], resets[step], candidate_row)
+                a.put(reset_row, by_reset[step], None)
+                a.put(update_row, by_update[step], None)
+                a.multiply(computed, updates[step], kept)
+                a.affine(kept, row, weights, carry)
 
         gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
         return gradients | {"hidden": totals}, stacked @ run.matrices.input_hidden

@@ -88,46 +88,43 @@ class LSTM(MatrixFamily):
         stacked = cell.new_empty(*cell.shape[:-1], 4 * cell.size(-1))
         sites = stacked.unflatten(-1, (4, -1))
         hidden_totals, cell_totals = torch.empty_like(arrivals.hidden), torch.empty_like(cell)
-        with step_arithmetic(stacked[:1], None) as make:
-            rows, by_cells, by_memories = (make.rows(part) for part in (stacked, sites[..., :3, :], sites[..., 3, :]))
-            into_cell = make.rows(output_gate * (1 - squashed * squashed))
-            from_cells, from_memories = make.rows(from_cell), make.rows(squashed * slopes["output_gate"])
-            arriving, at_hidden, at_cell = (make.rows(each) for each in (arrivals.hidden, hidden_totals, cell_totals))
-            carried = make.rows(arrivals.carried[0]) if arrivals.carried else None
-            keep, recurrent = make.rows(forget_gate), make.array(run.matrices.hidden_hidden)
-            projection = None if run.matrices.projection is None else make.array(run.matrices.projection)
+        with step_arithmetic(stacked[:1], None) as a:
+            rows, by_cells, by_memories = (a.rows(part) for part in (stacked, sites[..., :3, :], sites[..., 3, :]))
+            into_cell = a.rows(output_gate * (1 - squashed * squashed))
+            from_cells, from_memories = a.rows(from_cell), a.rows(squashed * slopes["output_gate"])
+            arriving, at_hidden, at_cell = (a.rows(each) for each in (arrivals.hidden, hidden_totals, cell_totals))
+            carried = a.rows(arrivals.carried[0]) if arrivals.carried else None
+            keep, recurrent = a.rows(forget_gate), a.array(run.matrices.hidden_hidden)
+            projection = None if run.matrices.projection is None else a.array(run.matrices.projection)
             through_hidden, through_cell = (
-                make.rows(run.edits.derivative(site, torch.ones_like(like))) if run.edits.touch(site) else None
+                a.rows(run.edits.derivative(site, torch.ones_like(like))) if run.edits.touch(site) else None
                 for site, like in (("hidden", arrivals.hidden), ("cell", cell))
             )
-            hidden_carry = make.array(torch.zeros_like(arrivals.hidden[0]))
-            cell_carry, projected, at_edited = (make.array(torch.zeros_like(cell[0])) for _ in range(3))
-            hidden_now = make.array(torch.empty_like(arrivals.hidden[0]))
+            hidden_carry = a.array(torch.zeros_like(arrivals.hidden[0]))
+            cell_carry, projected, at_edited = (a.array(torch.zeros_like(cell[0])) for _ in range(3))
+            hidden_now = a.array(torch.empty_like(arrivals.hidden[0]))
             for step in range(cell.size(0) - 1, -1, -1):
                 hidden, total = at_hidden[step], at_cell[step]
-                make.add(arriving[step], hidden_carry, hidden)
+                a.add(arriving[step], hidden_carry, hidden)
                 if through_hidden is not None:
-                    make.multiply(hidden, through_hidden[step], hidden_now)
+                    a.multiply(hidden, through_hidden[step], hidden_now)
                     hidden = hidden_now
                 if projection is not None:
-                    make.product(hidden, projection, projected)
+                    a.product(hidden, projection, projected)
                     hidden = projected
-                make.add_product(cell_carry, hidden, into_cell[step], total)
+                a.add_product(cell_carry, hidden, into_cell[step], total)
                 if carried is not None:
-                    make.add(total, carried[step], total)
+                    a.add(total, carried[step], total)
                 if through_cell is not None:
-                    make.multiply(total, through_cell[step], at_edited)
+                    a.multiply(total, through_cell[step], at_edited)
                     total = at_edited
-                make.multiply(total[:, None], from_cells[step], by_cells[step])
-                make.multiply(hidden, from_memories[step], by_memories[step])
-                make.product(rows[step], recurrent, hidden_carry)
-                make.multiply(total, keep[step], cell_carry)
+                a.multiply(total[:, None], from_cells[step], by_cells[step])
+                a.multiply(hidden, from_memories[step], by_memories[step])
+                a.product(rows[step], recurrent, hidden_carry)
+                a.multiply(total, keep[step], cell_carry)
 
         gradients = {f"preactivation:{site}": chunk for site, chunk in by_gate(stacked, self.gates).items()}
-        return gradients | {
-            "hidden": hidden_totals,
-            "cell": cell_totals,
-        }, stacked @ run.matrices.input_hidden
+        return gradients | {"hidden": hidden_totals, "cell": cell_totals}, stacked @ run.matrices.input_hidden
 
 
 lstm = LSTM()

@@ -39,13 +39,13 @@ class RNN(MatrixFamily):
         through = run.edits.derivative("hidden", slope(self.nonlinearity, hidden))
 
         totals, rows = torch.empty_like(hidden), torch.empty_like(hidden)
-        with step_arithmetic(hidden[:1], None) as make:
-            arriving, slopes, at_hidden, at_row = (make.rows(each) for each in (arrivals.hidden, through, totals, rows))
-            carry, recurrent = make.array(torch.zeros_like(hidden[0])), make.array(run.matrices.hidden_hidden)
+        with step_arithmetic(hidden[:1], None) as a:
+            arriving, slopes, at_hidden, at_row = (a.rows(each) for each in (arrivals.hidden, through, totals, rows))
+            carry, recurrent = a.array(torch.zeros_like(hidden[0])), a.array(run.matrices.hidden_hidden)
             for step in range(hidden.size(0) - 1, -1, -1):
-                make.add(arriving[step], carry, at_hidden[step])
-                make.multiply(at_hidden[step], slopes[step], at_row[step])
-                make.product(at_row[step], recurrent, carry)
+                a.add(arriving[step], carry, at_hidden[step])
+                a.multiply(at_hidden[step], slopes[step], at_row[step])
+                a.product(at_row[step], recurrent, carry)
         return {"hidden": totals, "preactivation:hidden": rows}, rows @ run.matrices.input_hidden
 
 
