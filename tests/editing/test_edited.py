@@ -10,6 +10,7 @@ from torch import nn
 
 import rnnwidget as rw
 from tests.cases import PREACTIVATIONS, STATES, Case, assert_close, assert_same_bits, cases
+from tests.refusals import skip_where_refused
 
 
 def run(case: Case, *edits: rw.Edit) -> tuple[object, tuple[torch.Tensor, ...]]:
@@ -304,10 +305,8 @@ def test_under_autocast_results_are_in_the_precision_of_an_unedited_call(
         return [tensor.dtype for tensor in (result[0], *states)]
 
     with torch.set_grad_enabled(grad), torch.autocast("cpu", precision):
-        try:
-            plain = dtypes(module(x))
-        except RuntimeError:
-            pytest.skip("PyTorch itself refuses these precisions")
+        skip_where_refused(lambda: module(x))
+        plain = dtypes(module(x))
         for edit in EVERYWHERE:
             with rw.edited(module, edit):
                 assert dtypes(module(x)) == plain
@@ -326,8 +325,10 @@ def test_a_head_in_half_precision_reads_an_edited_layer_under_autocast() -> None
                 x = self.lstm(x)[0]
             return self.head(x)
 
+    model, x = Model(), torch.randn(4, 2, 3)
     with torch.no_grad():
-        result = rw.intervene(Model(), torch.randn(4, 2, 3), rw.nudge("hidden", 0.5))
+        skip_where_refused(lambda: model(x))
+        result = rw.intervene(model, x, rw.nudge("hidden", 0.5))
     assert (result.output - result.baseline).abs().max() > 0.01
 
 
