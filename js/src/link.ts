@@ -202,8 +202,9 @@ export class Link {
 
   /** As a message: a host holds traits back until Python is done with the last ones, and a drag would wait for that. */
   private tellDrawn(): void {
-    if (this.owed && !this.closed) this.model.send({ drawn: this.get("_drawn") });
+    if (!this.owed) return;
     this.owed = false;
+    if (!this.closed) this.model.send({ drawn: this.get("_drawn") });
   }
 
   private save(): void {

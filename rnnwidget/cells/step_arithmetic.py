@@ -169,7 +169,7 @@ class NumpySteps(StepArithmetic):
 @contextmanager
 def step_arithmetic(gates: Tensor, live: Tensor | None) -> Iterator[StepArithmetic]:
     """The arithmetic for steps with so many numbers in their gates; where sequences end, that of PyTorch."""
-    known = gates.device.type == "cpu" and gates.dtype in (torch.float32, torch.float64)
+    known = type(gates) is Tensor and gates.device.type == "cpu" and gates.dtype in (torch.float32, torch.float64)
     if live is not None or not known or gates.numel() > SMALL:
         yield TorchSteps()
         return

@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from rnnwidget.editing import Edit
 from rnnwidget.editing.edited import EditList
@@ -30,6 +32,8 @@ from rnnwidget.widgets.training_mode import training_noise
 MOVED = (
     "no gradient for the changed input: targets= seem to be values for each step, and words stand at other steps now"
 )
+PLAIN = (Tensor, PackedSequence, np.ndarray, str, bytes, int, float, complex, type(None))
+"""What is the same whenever it is read."""
 NO_LOSS = "give the inspector targets= and loss= to see where the gradient goes"
 
 
@@ -75,19 +79,21 @@ class Probe:
     def fill(self, inputs: object) -> Picture:
         """Run on inputs that were asked for, once: they may be of a kind that can be read only once.
 
-        How large the batch was shows afterwards; a run on too few threads, or too many, is made again beside edits.
+        How large the batch was shows afterwards: what is no stream of data is then run again on the threads it wants.
         """
         self._inputs, self._written, self._grad_enabled = inputs, None, torch.is_grad_enabled()
         self._fillings += 1
         self._first = self._second = None
         self._small = self._loss is not None and is_small(self.twin.model, batch=1)
         with self.threads():
-            baseline = self._runs()[0].baseline
-            picture = self._picture(baseline, baseline, ())
-        small = is_small_run(self.twin.model, baseline[1])
-        if small != self._small:
-            self._small, self._first = small, None
-        return picture
+            first, _ = self._runs()
+        small = is_small_run(self.twin.model, first.baseline[1])
+        again = small != self._small and all(isinstance(leaf, PLAIN) for leaf in leaves(first.x))
+        self._small = small if again else self._small
+        with self.threads():
+            self._first = self._made(first.x) if again else first
+            baseline = self._first.baseline
+            return self._picture(baseline, baseline, ())
 
     def take(self, captured: CapturedCall, edits: Sequence[Edit]) -> Picture:
         """Start from a call of the user's own; unedited, it is shown as it was."""

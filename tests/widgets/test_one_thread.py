@@ -87,7 +87,7 @@ def test_runs_before_and_after_are_made_on_as_many_threads(
 ) -> None:
     probe = Probe(Counting(64), loss, None)
     probe.fill(torch.randn(4, batch, 3))
-    assert set(THREADS) == first
+    assert set(THREADS) == first | threads
     THREADS.clear()
     probe.edited([rw.clamp("forget_gate", 0.5)])
     probe.output([rw.scale("output_gate", 0.5)])
@@ -105,8 +105,21 @@ def test_inputs_that_can_be_read_only_once_are_read_once() -> None:
             return self.lstm(torch.stack(list(steps)))[0]
 
     for batch in (1, 2**14):
-        picture = Probe(Reading(), None, None).fill(iter(torch.randn(2, batch, 3)))
+        probe = Probe(Reading(), None, None)
+        picture = probe.fill(iter(torch.randn(2, batch, 3)))
         assert picture.recording["lstm.l0"].hidden.shape == (2, batch, 4)
+        assert probe.edited([rw.scale("forget_gate", 1.0)]).baseline_recording is picture.recording
+
+
+@pytest.mark.parametrize("batch", [1, 60])
+@pytest.mark.parametrize("loss", [None, Tensor.sum])
+def test_what_was_opened_is_what_edits_are_compared_with(batch: int, loss: Callable[..., Tensor] | None) -> None:
+    probe, x = Probe(Counting(64), loss, None), torch.randn(4, batch, 3)
+    opened = probe.fill(x)
+    x.zero_()
+    edited = probe.edited([rw.scale("output_gate", 0.5)])
+    assert torch.equal(edited.baseline_output, opened.output)
+    assert probe.edited([]).baseline_recording is opened.recording
 
 
 def test_a_call_of_the_users_own_is_run_again_on_one_thread() -> None:
