@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnwidget.cells.activations import Activation
-from rnnwidget.cells.step_arithmetic import NumpySteps, TorchSteps
+from rnnwidget.cells.step_arithmetic import SMALL, NumpySteps, StepArithmetic, TorchSteps, step_arithmetic
+
+
+class Named(torch.Tensor):
+    """A subclass as PyTorch's fake tensors are one: its numbers need not be there for NumPy to read."""
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -29,3 +33,20 @@ def test_nonlinearities_of_one_gate_among_others(
         with torch.no_grad():
             arithmetic.activate(activation, arithmetic.array(tensor)[:, columns])
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("gates", "live", "expected"),
+    [
+        (torch.zeros(1, SMALL), None, NumpySteps),
+        (torch.zeros(1, SMALL + 1), None, TorchSteps),
+        (torch.zeros(1, 4), torch.ones(3, 1, 1, dtype=torch.bool), TorchSteps),
+        (torch.zeros(1, 4, dtype=torch.bfloat16), None, TorchSteps),
+        (torch.zeros(1, 4).as_subclass(Named), None, TorchSteps),
+    ],
+)
+def test_numpys_calls_are_for_few_plain_numbers(
+    gates: torch.Tensor, live: torch.Tensor | None, expected: type[StepArithmetic]
+) -> None:
+    with step_arithmetic(gates, live) as found:
+        assert type(found) is expected
