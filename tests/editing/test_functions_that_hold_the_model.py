@@ -63,7 +63,8 @@ def wrapped(net: Net, *, how: str) -> Net:
 def test_an_edit_is_in_force_and_the_model_is_as_found(how: str) -> None:
     torch.manual_seed(0)
     net = wrapped(Net(), how=how).train()
-    skip_where_refused(lambda: net(X))
+    if how == "autocast":
+        skip_where_refused(lambda: net(X))
     found = {name: value.clone() for name, value in net.state_dict().items()}
     result = rw.intervene(net, X, EDIT)
     assert result.change["rnn.l0"].abs().max() > 0.1
