@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import Client, Interest, Parties, recomputing
-from rnnwidget.recording.eager import compiled_code_runs_eagerly, keep_dynamo_out
+from rnnwidget.recording.eager import begin_running_eagerly, end_running_eagerly, keep_dynamo_out
 from rnnwidget.recording.intercepted_call import InterceptedCall, calls_under_way
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
@@ -142,22 +142,19 @@ class attached:  # noqa: N801 - reads as the block that it is
 
     def __init__(self, modules: Sequence[RecurrentModule], client: Client) -> None:
         self._modules, self._client = modules, client
-        self._eagerly = compiled_code_runs_eagerly()
 
     def __enter__(self) -> None:
         attach(self._modules, self._client)
-        if self._eagerly is not None:
-            try:
-                self._eagerly.__enter__()
-            except BaseException:
-                detach(self._modules, self._client)
-                raise
+        try:
+            begin_running_eagerly()
+        except BaseException:
+            detach(self._modules, self._client)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._eagerly is not None:
-                self._eagerly.__exit__(kind, error, trace)
+            end_running_eagerly()
         finally:
             detach(self._modules, self._client)

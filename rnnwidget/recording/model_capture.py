@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import Client, SeenCall, States
-from rnnwidget.recording.eager import keep_dynamo_out_from_now_on
 from rnnwidget.recording.interception import attach, detach
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
@@ -82,7 +81,6 @@ class ModelCapture:
         self._pause, self._warm = pause, False
         self.resume()
         self._client = _CaptureClient(None, recorder=self, current=self._current)
-        keep_dynamo_out_from_now_on()
         attach(modules, self._client)
         self._model = weakref.ref(model)
         watched = _watched.get(model)

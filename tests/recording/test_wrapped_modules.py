@@ -353,19 +353,80 @@ def test_a_compiled_model_trains_under_an_inspector(backend: str, in_place: bool
 COMPILED_LATER = """
 import sys, torch, rnnwidget as rw
 model, x = torch.nn.Sequential(torch.nn.LSTM(3, 4)), torch.randn(3, 2, 3)
+before = list(sys.meta_path)
 inspector = rw.RNNInspector(model)
 assert "torch._dynamo" not in sys.modules
-before = list(sys.meta_path)
 compiled = torch.compile(model, backend="eager")
 compiled(x)[0].sum().backward()
 assert inspector.recording is not None, inspector
-assert len(sys.meta_path) < len(before)
+assert sys.meta_path == before
 inspector.close()
 """
 
 
 def test_a_model_that_is_compiled_after_an_inspector_was_attached() -> None:
-    done = subprocess.run([sys.executable, "-c", COMPILED_LATER], capture_output=True, text=True, check=False)
+    by_itself(COMPILED_LATER)
+
+
+# PyTorch loads Dynamo for the first optimiser that a person makes, which takes a second or more.
+LOADED_MEANWHILE = """
+import importlib.util, sys, threading, torch, rnnwidget as rw
+from importlib.abc import MetaPathFinder
+from tests.recording.test_wrapped_modules import Net
+
+model, x = Net(), torch.randn(5, 2, 3)
+halfway, go_on = threading.Event(), threading.Event()
+
+class Halfway(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == MODULE:
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            self.run, spec.loader.exec_module = spec.loader.exec_module, self.wait
+            return spec
+
+    def wait(self, module):
+        halfway.set()
+        assert go_on.wait(60)
+        self.run(module)
+
+assert "torch._dynamo" not in sys.modules
+with rw.record(model) as around:
+    sys.meta_path.insert(0, Halfway())
+    loading = threading.Thread(target=importlib.import_module, args=["torch._dynamo"], daemon=True)
+    loading.start()
+    assert halfway.wait(60)
+
+    def record():
+        with rw.record(model) as recording:
+            model(x)
+        recordings.append(recording)
+
+    recordings = []
+    meanwhile = threading.Thread(target=record, daemon=True)
+    meanwhile.start()
+    meanwhile.join(30)
+    waited = not recordings
+    go_on.set()
+    loading.join(60)
+    assert not loading.is_alive(), "the import waits for the block"
+    assert not waited, "the block waits for the import"
+    assert torch._dynamo.eval_frame._stance.stance == "force_eager"
+    output = torch.compile(model, backend="eager")(x)
+assert recordings[0].layers == around.layers == ("rnn.l0", "rnn.l1", "cell")
+assert len(around.calls("cell")) == 1 and torch.equal(model.head(around.calls("cell")[-1].hidden), output)
+assert torch._dynamo.eval_frame._stance.stance == "default"
+"""
+
+
+@pytest.mark.parametrize("module", ["torch._dynamo.trace_rules", "torch._dynamo.decorators", "torch._dynamo.pgo"])
+def test_a_block_beside_a_thread_that_loads_the_compiler(module: str) -> None:
+    by_itself(f"MODULE = {module!r}\n{LOADED_MEANWHILE}")
+
+
+def by_itself(code: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
 
 
