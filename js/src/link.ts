@@ -172,11 +172,7 @@ export class Link {
     this.model.set("_drawn", version);
     if (this.owed) return;
     this.owed = true;
-    requestAnimationFrame(() =>
-      setTimeout(() => {
-        if (this.owed) this.save();
-      }),
-    );
+    requestAnimationFrame(() => setTimeout(() => this.tellDrawn()));
   }
 
   /** The serial of the newest request, sent or about to be. */
@@ -202,6 +198,13 @@ export class Link {
 
   private assign<K extends keyof Traits>(name: K, value: Partial<Traits>[K]): void {
     if (value !== undefined) this.model.set(name, value);
+  }
+
+  /** As a message: a host holds traits back until Python is done with the last ones, and a drag would wait for that. */
+  private tellDrawn(): void {
+    if (!this.owed) return;
+    this.owed = false;
+    if (!this.closed) this.model.send({ drawn: this.get("_drawn") });
   }
 
   private save(): void {

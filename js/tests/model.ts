@@ -35,6 +35,8 @@ export class FakeModel {
   widget_manager: { kernel: object | null } = { kernel: {} };
   /** One entry a `save_changes`: the values it sends. */
   readonly saved: Partial<Traits>[] = [];
+  /** Messages of the view's own, which no host holds back. */
+  readonly messages: { drawn: number }[] = [];
   private dirty: Partial<Traits> = {};
 
   constructor(values: Partial<Traits> = {}) {
@@ -55,9 +57,14 @@ export class FakeModel {
     this.dirty = {};
   }
 
+  send(content: { drawn: number }): void {
+    this.messages.push(content);
+  }
+
   /** Whether Python would have been told everything. */
   get settled(): boolean {
-    return Object.keys(this.dirty).length === 0;
+    const told = { _drawn: this.messages.at(-1)?.drawn };
+    return Object.entries(this.dirty).every(([name, value]) => name in told && value === told._drawn);
   }
 
   on(event: string, listener: Listener): void {

@@ -44,7 +44,7 @@ export async function mount(
   };
   const frame = model.get("_frame");
   if ("version" in frame) await painted(frame.version);
-  await expect.poll(() => model.settled).toBe(true);
+  await expect.poll(() => model.settled || root.dataset.state === "closed").toBe(true);
   return { model, root, element, controller, find, show, painted };
 }
 

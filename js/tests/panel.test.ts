@@ -363,7 +363,7 @@ describe("the scope", () => {
       ["all 64", false, "false"],
     ]);
     chips()[1]!.click();
-    expect(view.model.saved.at(-1)).toEqual({ scope: { units: "all", layers: "this" } });
+    expect(view.model.saved.at(-1)).toMatchObject({ scope: { units: "all", layers: "this" } });
   });
 });
 

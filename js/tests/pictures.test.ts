@@ -7,7 +7,7 @@ describe("the header", () => {
   it("chooses layer, site and sequence", async () => {
     const { find, model } = await mount();
     find("[role=radiogroup][aria-label=layer] [role=radio]:nth-child(2)").click();
-    expect(model.saved.at(-1)).toEqual({ layer: "lstm.l0_reverse" });
+    expect(model.saved.at(-1)).toMatchObject({ layer: "lstm.l0_reverse" });
     find('.rnnwidget-legend button[value="forget_gate"]').click();
     expect(model.saved.at(-1)).toEqual({ site: "forget_gate" });
     find("[aria-label='next sequence']").click();
@@ -92,7 +92,7 @@ describe("frames", () => {
   it("are echoed once painted", async () => {
     const { model, show } = await mount();
     await show(lstmFrame({}, { version: 7 }));
-    await expect.poll(() => model.saved.at(-1)).toEqual({ _drawn: 7 });
+    await expect.poll(() => model.messages.at(-1)).toEqual({ drawn: 7 });
   });
 
   it("keep the picture when an error comes, and lose the message with the next success", async () => {

@@ -58,8 +58,8 @@ describe("the echo of a painted version", () => {
     model.show(lstmFrame({}, { version: 2 }));
     await nextFrame();
     expect(root.dataset.drawn).toBe("2");
-    expect(model.saved.at(-1)).toEqual({ _drawn: 1 });
-    await expect.poll(() => model.saved.at(-1)).toEqual({ _drawn: 2 });
+    expect(model.messages).toEqual([{ drawn: 1 }]);
+    await expect.poll(() => model.messages).toEqual([{ drawn: 1 }, { drawn: 2 }]);
   });
 
   it("travels with what a person asks for meanwhile, and is not sent again", async () => {
@@ -72,5 +72,6 @@ describe("the echo of a painted version", () => {
     expect(model.saved.slice(sent)).toEqual([{ units: [17], _drawn: 2 }]);
     for (let frames = 0; frames < 4; frames++) await nextFrame();
     expect(model.saved.length).toBe(sent + 1);
+    expect(model.messages).toEqual([{ drawn: 1 }]);
   });
 });

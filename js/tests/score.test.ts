@@ -172,7 +172,7 @@ describe("the selection", () => {
   it("follows clicks, and Python hears of it", async () => {
     const { find, model } = await mount();
     point(find(HEATMAP), "click", 0.5, row(2));
-    expect(model.saved.at(-1)).toEqual({ units: [17] });
+    expect(model.saved.at(-1)).toMatchObject({ units: [17] });
     point(find(HEATMAP), "click", 0.5, row(4), { shiftKey: true });
     expect(model.get("units")).toEqual([17, 24, 31]);
     point(find(HEATMAP), "click", 0.5, row(3), { ctrlKey: true });

@@ -62,7 +62,7 @@ class ChangeViews:
         self.unread = ""
         self._own = OwnAnswer()
         self._lane = AnswerLane(self._tell, lambda: wanted() and self._seen, pause, renew)
-        score.observe(lambda change: self._lane.wake(), names=["_drawn"])
+        score.observe(lambda change: self._lane.wake(), names=["drawn"])
 
     def ripple(self) -> Ripple:
         """A ripple to stand in a cell of its own."""
@@ -145,7 +145,7 @@ class ChangeViews:
     @property
     def _seen(self) -> bool:
         """Whether a page has painted: a notebook that is executed without one has nobody to look."""
-        return bool(self._score._drawn) or any(ripple._drawn for ripple in self._ripples)
+        return bool(self._score.drawn) or any(ripple._drawn for ripple in self._ripples)
 
     def _ask(self, picture: Picture, sequence: int, readings: tuple[Reading, Reading] | None) -> None:
         about = (picture, sequence)

@@ -45,12 +45,12 @@ class Page:
         self._figure = GradientFigure()
         self.box = ipywidgets.VBox([self.score], layout={"width": "100%"})
         self._parts = with_parts(self.score, self.box)
-        self.score.observe(self._on_drawn, names=["_drawn"])
+        self.score.observe(self._on_drawn, names=["drawn"])
 
     @property
     def stalled(self) -> bool:
         """Whether a page that once painted does not keep up, being hidden or gone."""
-        drawn: int = self.score._drawn
+        drawn: int = self.score.drawn
         return bool(drawn) and self._version - drawn >= IN_FLIGHT
 
     @property
@@ -61,7 +61,7 @@ class Page:
     @property
     def painted(self) -> bool:
         """Whether a page has painted and keeps up: a notebook that is executed without one has nobody to look."""
-        return bool(self.score._drawn) and self.watched
+        return bool(self.score.drawn) and self.watched
 
     def display(self) -> None:
         """The page is about to be shown: from now on contents are sent."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
@@ -16,13 +18,13 @@ STYLES = (_STATIC / "score.css").read_text(encoding="utf-8")
 class Score(anywidget.AnyWidget):
     """One time axis with lanes for tokens, states, gradients and the answer, and a gate panel.
 
-    ``_frame`` is one whole picture, so that data and shape never part; ``_drawn`` is the page's echo of the version
-    it has painted. ``before`` are the cells of the run before, which a frame names by their version: a drag leaves
-    them as they are. Whatever a person moves arrives as one ``_request`` that holds every dial of its scope, and in
-    ``before`` what else was asked for and may not have arrived: none is lost when messages are merged. ``_track``
-    names the dial at which somebody is looking, and ``_tracks`` are the answers along it, as they come. ``inherited``
-    is what wider edits already do in the scope of the ``dials``. ``told`` is the name in the answer that a
-    person chose in an answer lane: headline, lanes and tracks tell of it.
+    ``_frame`` is one whole picture, so that data and shape never part; ``_drawn`` is the page's echo of the version it
+    has painted, beside a request; without one it comes as a message. ``before`` are the cells of the run before, which
+    a frame names by their version: a drag leaves them as they are. Whatever a person moves arrives as one ``_request``
+    that holds every dial of its scope, and in ``before`` what else was asked for and may not have arrived: none is
+    lost when messages are merged. ``_track`` names the dial at which somebody is looking, and ``_tracks`` are the
+    answers along it, as they come. ``inherited`` is what wider edits already do in the scope of the ``dials``.
+    ``told`` is the name in the answer that a person chose in an answer lane: headline, lanes and tracks tell of it.
     """
 
     _esm = BUNDLE
@@ -38,6 +40,9 @@ class Score(anywidget.AnyWidget):
     _tracks = traitlets.Dict().tag(sync=True, echo_update=False)
     _history = traitlets.Dict({"position": 0, "length": 1}).tag(sync=True, echo_update=False)
     _code = traitlets.Unicode("").tag(sync=True, echo_update=False)
+
+    drawn = traitlets.Int(0)
+    """The newest version that a page has painted."""
 
     # The page owns these.
     _drawn = traitlets.Int(0).tag(sync=True, echo_update=False)
@@ -55,7 +60,20 @@ class Score(anywidget.AnyWidget):
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)
+        self.on_msg(self._on_message)
         # ipykernel 7.4 hands a page's message to the shell that spoke last on its comm. Once a running cell has made a
         # frame, that is the cell's own, and a drag would wait for its end. The page asks for the right one itself.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda data, asked: asked  # noqa: SLF001
+
+    @traitlets.observe("_drawn")
+    def _on_drawn(self, change: Mapping[str, Any]) -> None:
+        self._painted(change["new"])
+
+    def _on_message(self, _: object, content: Mapping[str, Any], __: object) -> None:
+        if "drawn" in content:
+            self._painted(content["drawn"])
+
+    def _painted(self, version: int) -> None:
+        # A host may hold a request back, with what was painted when it was made, until after a message.
+        self.drawn = max(self.drawn, version)

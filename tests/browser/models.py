@@ -85,7 +85,7 @@ def score_widget():
 
 def versions():
     score = score_widget()
-    told([score._frame["version"], score._drawn])
+    told([score._frame["version"], score.drawn])
 
 def rows():
     told(torch.frombuffer(bytearray(score_widget()._frame["order"]), dtype=torch.int32).tolist())

@@ -32,7 +32,7 @@ def training(model, keep_going):
 def until_the_drag_is_seen(step):
     if step == 20:
         print("training")
-    return step < 20000 and not (inspector.edits and score_widget()._drawn > edited_at[0] > 0)
+    return step < 20000 and not (inspector.edits and score_widget().drawn > edited_at[0] > 0)
 
 edited_at = [0]
 inspector.observe(lambda change: edited_at.__setitem__(0, score_widget()._frame["version"] + 2), "edits")

@@ -209,6 +209,29 @@ def test_a_page_that_does_not_paint_asks_for_no_calls(inspect, monkeypatch):
     assert inspector.recording is not seen
 
 
+def test_a_page_says_what_it_has_painted_in_a_message_and_is_told_nothing_back(inspect, monkeypatch):
+    model, batch, _ = classifier_and_batch()
+    score = inspect(model, inputs=batch)._page.score
+    sent = []
+    # Of a comm with a kernel a widget says what has changed; this one has none.
+    monkeypatch.setattr(type(score.comm), "kernel", object(), raising=False)
+    monkeypatch.setattr(score.comm, "send", lambda *message, **parts: sent.append((message, parts)))
+    score.told = "a"
+    assert sent
+    sent.clear()
+    score._handle_custom_msg({"drawn": 1}, [])
+    score._handle_custom_msg({"of another kind": 2}, [])
+    assert (score.drawn, sent) == (1, [])
+
+
+def test_a_request_that_was_held_back_does_not_unpaint_what_a_message_told_of(inspect):
+    model, batch, _ = classifier_and_batch()
+    score = inspect(model, inputs=batch)._page.score
+    score._handle_custom_msg({"drawn": 2}, [])
+    score.set_state({"_drawn": 1, "units": [3]})
+    assert (score.drawn, score.units) == (2, [3])
+
+
 def test_a_picture_that_takes_long_is_made_less_often(inspect, monkeypatch):
     model, batch, _ = classifier_and_batch()
     now = [0.0]
