@@ -101,7 +101,7 @@ class Probe:
         self._first = self._second = None
         self._fillings += 1
         self._attached = True
-        self._small = self._loss is not None and is_small_run(self.twin.model, captured.recording)
+        self._small = is_small_run(self.twin.model, captured.recording)
         seen = (captured.output, captured.recording)
         with self.threads():
             return self.edited(edits) if _active(edits) else self._picture(seen, seen, edits)
