@@ -6,8 +6,10 @@ import pytest
 
 
 def skip_where_refused(plain: Callable[[], object]) -> None:
-    """Skip the test if a plain call raises here."""
+    """Skip the test if oneDNN has nothing here for a plain call."""
     try:
         plain()
     except RuntimeError as error:
+        if "could not create a primitive" not in str(error):
+            raise
         pytest.skip(f"PyTorch itself refuses these precisions: {str(error)[:60]}")
