@@ -64,7 +64,7 @@ class _Enter(ModelHook):
             again = recomputing()
             interests = [
                 interest
-                for interest in attachment.interests
+                for interest in list(attachment.interests)
                 if interest.client.concerned() and not (again and interest.client.editor is None)
             ]
             if not interests:
@@ -105,15 +105,23 @@ def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
     keep_dynamo_out()
     calls_under_way()
     with _lock:
-        for module in modules:
-            attachment = _attachments.get(id(module.module))
-            if attachment is None:
-                attachment = _attachments[id(module.module)] = _Attachment(module.module)
-                attachment.handles = [
-                    module.module.register_forward_pre_hook(_ENTER, with_kwargs=True),
-                    module.module.register_forward_hook(_LEAVE, always_call=True),
-                ]
-            attachment.interests = [*attachment.interests, Interest(module, client)]
+        for interest in [Interest(module, client) for module in modules]:
+            _attach(interest)
+
+
+def _attach(interest: Interest) -> None:
+    module = interest.module.module
+    # A collection of garbage may end the last block of a module in the middle of this, lock or not.
+    while (attachment := _attachments.get(id(module))) is not None:
+        attachment.interests.append(interest)
+        if _attachments.get(id(module)) is attachment:
+            return
+    attachment = _Attachment(module, [interest])
+    attachment.handles = [
+        module.register_forward_pre_hook(_ENTER, with_kwargs=True),
+        module.register_forward_hook(_LEAVE, always_call=True),
+    ]
+    _attachments[id(module)] = attachment
 
 
 def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
@@ -124,7 +132,9 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
             attachment = _attachments.get(id(module.module))
             if attachment is None:
                 continue
-            attachment.interests = [other for other in attachment.interests if other.client is not client]
+            for interest in list(attachment.interests):
+                if interest.client is client:
+                    attachment.interests.remove(interest)
             attachment.leave_if_unused()
 
 
@@ -146,7 +156,7 @@ class attached:  # noqa: N801 - reads as the block that it is
     def __enter__(self) -> None:
         attach(self._modules, self._client)
         try:
-            begin_running_eagerly()
+            self._eagerly = begin_running_eagerly()
         except BaseException:
             detach(self._modules, self._client)
             raise
@@ -155,6 +165,6 @@ class attached:  # noqa: N801 - reads as the block that it is
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            end_running_eagerly()
+            end_running_eagerly(self._eagerly)
         finally:
             detach(self._modules, self._client)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import recomputing
 from rnnwidget.recording.model_hook import ModelHook
@@ -24,15 +25,15 @@ class _Listener:
     thread: int
 
 
-_lock = threading.Lock()
-_listeners: weakref.WeakKeyDictionary[nn.Module, tuple[_Listener, ...]] = weakref.WeakKeyDictionary()
+# Changed at one stroke and without a lock: a collection of garbage may end a block in the middle of anything.
+_listeners: weakref.WeakKeyDictionary[nn.Module, list[_Listener]] = weakref.WeakKeyDictionary()
 
 
 class _Keep(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         if recomputing():
             return
-        for listener in _listeners.get(module, ()):
+        for listener in list(_listeners.get(module, ())):
             if listener.thread == threading.get_ident():
                 listener.outputs.keep(listener.path, output, arguments)
 
@@ -63,21 +64,14 @@ def chosen_modules(model: nn.Module, paths: Sequence[str]) -> dict[str, nn.Modul
 @contextlib.contextmanager
 def listening(modules: Mapping[str, nn.Module], outputs: ModuleOutputs) -> Iterator[None]:
     """Keep what ``modules`` give to this thread inside the block."""
-    handles = []
+    handles: list[tuple[RemovableHandle, list[_Listener], _Listener]] = []
     try:
         for path, module in modules.items():
-            with _lock:
-                listener = _Listener(path, outputs, threading.get_ident())
-                _listeners[module] = (*_listeners.get(module, ()), listener)
-            handles.append(module.register_forward_hook(_Keep()))
+            listener, others = _Listener(path, outputs, threading.get_ident()), _listeners.setdefault(module, [])
+            others.append(listener)
+            handles.append((module.register_forward_hook(_Keep()), others, listener))
         yield
     finally:
-        for handle in handles:
+        for handle, others, listener in handles:
             handle.remove()
-        with _lock:
-            for module in modules.values():
-                others = tuple(each for each in _listeners.get(module, ()) if each.outputs is not outputs)
-                if others:
-                    _listeners[module] = others
-                else:
-                    _listeners.pop(module, None)
+            others.remove(listener)

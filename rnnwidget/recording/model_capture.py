@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from rnnwidget.recording.clients import Client, SeenCall, States
+from rnnwidget.recording.eager import not_compiled
 from rnnwidget.recording.interception import attach, detach
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
@@ -192,11 +193,13 @@ def _captures_of(module: nn.Module) -> tuple[ModelCapture, ...]:
 
 class _Begin(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        for capture in _captures_of(module):
-            capture.model_begins(arguments, keywords)
+        with not_compiled():
+            for capture in _captures_of(module):
+                capture.model_begins(arguments, keywords)
 
 
 class _End(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
-        for capture in _captures_of(module):
-            capture.model_ends(output)
+        with not_compiled():
+            for capture in _captures_of(module):
+                capture.model_ends(output)

@@ -39,7 +39,7 @@ class WeightSnapshot:
         return _modules(self.weights)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # what a collection of garbage ends may call a model
 _latest: weakref.WeakKeyDictionary[nn.Module, weakref.ref[WeightSnapshot]] = weakref.WeakKeyDictionary()
 
 

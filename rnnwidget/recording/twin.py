@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.clients import Client, Editor, recomputing
 from rnnwidget.recording.contents import contents
 from rnnwidget.recording.copies import copy_of, modules_of, same_settings
+from rnnwidget.recording.eager import not_compiled
 from rnnwidget.recording.giving_up import check_wanted
 from rnnwidget.recording.guarded_memory import Apart, GuardedMemory, place_of
 from rnnwidget.recording.handed_in import HandedIn
@@ -182,7 +183,7 @@ class Twin:
 
     def _carried_out(self, once: Callable[[], _Held], editor: Editor | None, state: ModelState | None) -> _Held:
         """Follow the original and run; once more where the forward was about to write into a parameter."""
-        with self._lock, self._buffers_kept():
+        with self._lock, self._buffers_kept(), not_compiled():
             while True:
                 check_wanted()
                 self._follow(state)

@@ -36,16 +36,16 @@ def warn_of_no_kernel(module: RecurrentModule, output: object) -> None:
     )
 
 
-_lock = threading.Lock()
-_watches: dict[int, list[RunsOf]] = {}
+# Changed at one stroke and without a lock: a collection of garbage may end a block in the middle of anything.
+_watches: set[RunsOf] = set()
 
 
 class _Ran(ModelHook):
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         if not any(tensor.numel() for tensor in tensors_in(output)):
             return  # an empty batch may go another way
-        for watch in _watches.get(id(module), ()):
-            if watch.thread == threading.get_ident():
+        for watch in list(_watches):
+            if watch.model is module and watch.thread == threading.get_ident():
                 watch.ran = True
 
 
@@ -54,15 +54,11 @@ class RunsOf:
 
     def __init__(self, model: nn.Module) -> None:
         self.ran, self.thread = False, threading.get_ident()
-        self._model = model
-        with _lock:
-            _watches[id(model)] = [*_watches.get(id(model), ()), self]
+        self.model = model
+        _watches.add(self)
         self._handle: RemovableHandle = model.register_forward_hook(_Ran())
 
     def leave(self) -> None:
         """Note no more."""
         self._handle.remove()
-        with _lock:
-            others = [watch for watch in _watches.pop(id(self._model)) if watch is not self]
-            if others:
-                _watches[id(self._model)] = others
+        _watches.discard(self)
