@@ -115,7 +115,7 @@ export class Link {
   private wishes: Wish[] = [];
   private scheduled = 0;
   /** Nobody is there to answer a request. */
-  closed = false;
+  private shut = false;
   /** A version is on the page, and Python has not been told. */
   private owed = false;
 
@@ -124,6 +124,16 @@ export class Link {
     private readonly signal: AbortSignal,
   ) {
     signal.addEventListener("abort", () => cancelAnimationFrame(this.scheduled));
+  }
+
+  get closed(): boolean {
+    return this.shut;
+  }
+
+  set closed(closed: boolean) {
+    const opened = this.shut && !closed;
+    this.shut = closed;
+    if (opened) this.tellDrawn();
   }
 
   get<K extends keyof Traits>(name: K): Traits[K] {
@@ -202,9 +212,9 @@ export class Link {
 
   /** As a message: a host holds traits back until Python is done with the last ones, and a drag would wait for that. */
   private tellDrawn(): void {
-    if (!this.owed) return;
+    if (!this.owed || this.closed) return;
     this.owed = false;
-    if (!this.closed) this.model.send({ drawn: this.get("_drawn") });
+    this.model.send({ drawn: this.get("_drawn") });
   }
 
   private save(): void {

@@ -74,4 +74,18 @@ describe("the echo of a painted version", () => {
     expect(model.saved.length).toBe(sent + 1);
     expect(model.messages).toEqual([{ drawn: 1 }]);
   });
+
+  it("is kept while there is no kernel, and sent once there is one again", async () => {
+    const { model, root, element, find } = await mount();
+    element.classList.add("jupyter-widgets-disconnected");
+    model.announce("comm_live_update");
+    await expect.poll(() => find(".rnnwidget-panel").inert).toBe(true);
+    model.show(lstmFrame({}, { version: 2 }));
+    for (let frames = 0; frames < 4; frames++) await nextFrame();
+    expect(root.dataset.drawn).toBe("2");
+    expect(model.messages).toEqual([{ drawn: 1 }]);
+    element.classList.remove("jupyter-widgets-disconnected");
+    model.announce("comm_live_update");
+    await expect.poll(() => model.messages).toEqual([{ drawn: 1 }, { drawn: 2 }]);
+  });
 });
