@@ -209,9 +209,10 @@ class edited:  # noqa: N801 - reads as the block that it is
         editor = EditList(validated(self._edits, modules))
         block = attached(modules, Client(threading.get_ident(), editor=editor))
         block.__enter__()
-        self._attached, self._editor = block, editor
         if all([module.module is not self._model for module in modules]):
             self._runs = RunsOf(self._model)
+            block.at_its_end(self._runs.leave)
+        self._attached, self._editor = block, editor
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -219,9 +220,7 @@ class edited:  # noqa: N801 - reads as the block that it is
         assert self._attached is not None
         block, self._attached = self._attached, None
         runs, self._runs = self._runs, None
-        if runs is not None:
-            runs.leave()
-        block.__exit__(kind, error, trace)
+        block.leave()
         if error is None:
             self._editor.warn_of_missed_steps("edited")
         if error is None and runs is not None and runs.ran and not self._editor.saw_a_call and self._edits:

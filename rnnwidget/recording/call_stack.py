@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from dis import opmap
 from types import FrameType
+from typing import NamedTuple
 
 from torch import nn
 from torch.nn.modules import rnn
@@ -27,6 +30,46 @@ def is_on_stack(frame: FrameType | None) -> bool:
             return True
         other = other.f_back
     return False
+
+
+class WithStatement(NamedTuple):
+    """A ``with`` of this thread that is under way, and its greenlet, where there are any."""
+
+    frame: FrameType
+    greenlet: object
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its frame has ended; False where that cannot be told."""
+        return self.greenlet is _greenlet() and not is_on_stack(self.frame)
+
+
+def with_statement() -> WithStatement | None:
+    """The ``with`` that is beginning the block of ours that asks.
+
+    None where the block was begun otherwise, and in generators and coroutines, which leave the stack with their blocks
+    open.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - likewise
+    while frame is not None and frame.f_code.co_name == "__enter__" and _is_ours(frame):
+        frame = frame.f_back
+    # Python 3.14 has another instruction, by which a with is not told from a call.
+    if frame is None or frame.f_code.co_code[frame.f_lasti] != opmap.get("BEFORE_WITH"):
+        return None
+    return None if frame.f_code.co_flags & _MAY_PAUSE else WithStatement(frame, _greenlet())
+
+
+def _greenlet() -> object:
+    """Who has this stack of the thread's several."""
+    greenlets = sys.modules.get("greenlet")
+    return None if greenlets is None else greenlets.getcurrent()
+
+
+_MAY_PAUSE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("rnnwidget.")
 
 
 def call_on_stack(module: nn.Module) -> FrameType | None:

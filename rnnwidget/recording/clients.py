@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -121,12 +121,30 @@ class Client:
         raise error
 
 
+class Block(Protocol):
+    """Where a client's interest begins and ends."""
+
+    def leave_if_abandoned(self) -> bool: ...
+
+
+def no_block() -> None:
+    """Of a client that is attached until it is detached."""
+
+
 @dataclass(frozen=True, eq=False)
 class Interest:
-    """A client and the module under the path that it has in the client's own model."""
+    """A client and the module under the path that it has in the client's own model; its ``block``, if it has one."""
 
     module: RecurrentModule
     client: Client
+    block: Callable[[], Block | None]
+
+    def holds(self) -> bool:
+        """Whether calls on this thread are the client's; a block whose ``with`` is no more on the stack is left."""
+        if not self.client.concerned():
+            return False
+        block = self.block()
+        return block is None or not block.leave_if_abandoned()
 
 
 class Parties:

@@ -62,8 +62,8 @@ def keep_dynamo_out() -> None:
     It would trace them otherwise, and fail in the user's own call. The layers that come with us may be compiled.
     """
     if _DYNAMO not in sys.modules:
-        if not any([isinstance(finder, _Awaiting) for finder in sys.meta_path]):
-            sys.meta_path.insert(0, _Awaiting())
+        if _finder not in sys.meta_path:
+            sys.meta_path.insert(0, _finder)
     elif _eval_frame() is not None and (rules := sys.modules[f"{_DYNAMO}.trace_rules"]) not in _kept_out:
         _kept_out.append(rules)
         for ours in _OURS:
@@ -97,6 +97,9 @@ class _Awaiting(MetaPathFinder):
 
             loader.exec_module = then  # type: ignore[method-assign]
         return spec
+
+
+_finder = _Awaiting()
 
 
 def _eval_frame() -> Any | None:

@@ -8,9 +8,10 @@ or pickled model carries nothing of ours that acts.
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from rnnwidget.recording.clients import Client, Interest, Parties, recomputing
-from rnnwidget.recording.eager import begin_running_eagerly, end_running_eagerly, keep_dynamo_out
+from rnnwidget.recording.call_stack import WithStatement, with_statement
+from rnnwidget.recording.clients import Block, Client, Interest, Parties, no_block, recomputing
+from rnnwidget.recording.eager import EagerBlock, begin_running_eagerly, end_running_eagerly, keep_dynamo_out
 from rnnwidget.recording.intercepted_call import InterceptedCall, calls_under_way
 from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.modules import RecurrentModule
@@ -65,7 +67,7 @@ class _Enter(ModelHook):
             interests = [
                 interest
                 for interest in list(attachment.interests)
-                if interest.client.concerned() and not (again and interest.client.editor is None)
+                if interest.holds() and not (again and interest.client.editor is None)
             ]
             if not interests:
                 return None
@@ -100,12 +102,14 @@ class _Leave(ModelHook):
 _ENTER, _LEAVE = _Enter(), _Leave()
 
 
-def attach(modules: Iterable[RecurrentModule], client: Client) -> None:
-    """Let ``client`` see the calls of ``modules`` until it is detached."""
+def attach(modules: Iterable[RecurrentModule], client: Client, block: Callable[[], Block | None] = no_block) -> None:
+    """Let ``client`` see the calls of ``modules`` until it is detached, or until its ``block`` has been abandoned."""
     keep_dynamo_out()
     calls_under_way()
     with _lock:
-        for interest in [Interest(module, client) for module in modules]:
+        for interest in [other for attachment in list(_attachments.values()) for other in attachment.interests]:
+            interest.holds()
+        for interest in [Interest(module, client, block) for module in modules]:
             _attach(interest)
 
 
@@ -147,24 +151,59 @@ def check_not_entered(block: attached | None, called: str) -> None:
 class attached:  # noqa: N801 - reads as the block that it is
     """Attach for the length of a block, whatever happens in it.
 
+    An interrupt may come between the last statement of a block and its ``__exit__``, which is never called then. Such a
+    block is left when it is let go of, or when its modules are called and its ``with`` is no more on the stack: a
+    traceback that somebody keeps would hold it.
+
     A class: beside a short call the generators of ``contextmanager`` would show.
     """
 
     def __init__(self, modules: Sequence[RecurrentModule], client: Client) -> None:
         self._modules, self._client = modules, client
+        self._open = False
+        self._begun_by: WithStatement | None = None
+        self._eagerly: EagerBlock | None = None
+        self._undo: Callable[[], None] | None = None
+
+    def at_its_end(self, undo: Callable[[], None]) -> None:
+        """What else is to be undone when the block is left; it must not hold the block."""
+        self._undo = undo
+
+    def leave_if_abandoned(self) -> bool:
+        """Leave the block if nobody will."""
+        if self._begun_by is None or not self._begun_by.is_over:
+            return False
+        self.leave()
+        return True
+
+    def leave(self) -> None:
+        """Undo everything; all of it can be undone twice, since an interrupt may come in the middle."""
+        if not self._open:
+            return
+        try:
+            if self._undo is not None:
+                self._undo()
+        finally:
+            if self._eagerly is not None:
+                end_running_eagerly(self._eagerly)
+            detach(self._modules, self._client)
+        self._open, self._begun_by, self._undo = False, None, None
 
     def __enter__(self) -> None:
-        attach(self._modules, self._client)
+        self._open = True
         try:
+            attach(self._modules, self._client, weakref.ref(self))
             self._eagerly = begin_running_eagerly()
+            self._begun_by = with_statement()
         except BaseException:
-            detach(self._modules, self._client)
+            self.leave()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            end_running_eagerly(self._eagerly)
-        finally:
-            detach(self._modules, self._client)
+        self.leave()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.leave()

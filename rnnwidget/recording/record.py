@@ -60,14 +60,16 @@ class record:  # noqa: N801 - reads as the block that it is
         self._recording = Recording(gradients=self._gradients, also=tuple(beside))
         block = attached(modules, Client(threading.get_ident(), recorder=self._recording))
         block.__enter__()
-        self._beside: ExitStack | None = None
+        block.at_its_end(self._recording.close)
         if beside:
-            self._beside = ExitStack()
+            undo = ExitStack()
+            block.at_its_end(undo.close)
             try:
-                self._beside.enter_context(listening(beside, self._recording.outputs_beside))
+                undo.enter_context(listening(beside, self._recording.outputs_beside))
             except BaseException:
-                block.__exit__(None, None, None)
+                block.leave()
                 raise
+            undo.callback(self._recording.close)
         self._attached = block
         return self._recording
 
@@ -76,11 +78,4 @@ class record:  # noqa: N801 - reads as the block that it is
     ) -> None:
         assert self._attached is not None
         block, self._attached = self._attached, None
-        try:
-            self._recording.close()
-        finally:
-            try:
-                if self._beside is not None:
-                    self._beside.close()
-            finally:
-                block.__exit__(kind, error, trace)
+        block.leave()

@@ -144,6 +144,10 @@ class Lazily(MetaPathFinder):
             spec.loader = importlib.util.LazyLoader(spec.loader)
             return spec
 sys.meta_path.insert(0, Lazily())
+importlib.import_module("torch._dynamo")
+with rw.record(model):
+    model(x)
+assert "set_stance" not in object.__getattribute__(sys.modules["torch._dynamo"], "__dict__")
 """,
 }
 BESIDE_OTHERS = """
