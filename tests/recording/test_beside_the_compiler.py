@@ -1,11 +1,9 @@
 """PyTorch's compiler: loaded meanwhile, beside its user's own settings, and calling us from what it has compiled."""
 
-import contextlib
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,9 @@ from torch import Tensor, nn
 import rnnwidget as rw
 from tests.cases import assert_close
 from tests.recording.test_wrapped_modules import Net, Tagged
+from tests.threads import in_a_new_thread
 
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture
-def compiler() -> Iterator[None]:
-    """torch.compile as a fresh process has it."""
-    torch._dynamo.reset()
-    with contextlib.ExitStack() as stack:
-        stack.callback(torch._dynamo.reset)
-        yield
 
 
 def by_itself(code: str) -> None:
@@ -172,28 +162,20 @@ def stance() -> str:
     return torch._dynamo.eval_frame._stance.stance
 
 
-def on_a_thread(look: Callable[[], str]) -> str:
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.append(look()))
-    thread.start()
-    thread.join()
-    return found[0]
-
-
 def test_a_block_is_eager_for_its_own_thread_and_undoes_no_setting_of_the_users() -> None:
     model = Net()
     first, second = rw.record(model), rw.edited(model)
     with first:
-        assert (stance(), on_a_thread(stance)) == ("force_eager", "default")
+        assert (stance(), in_a_new_thread(stance)) == ("force_eager", "default")
     first.__enter__()
     with torch.compiler.set_stance("eager_on_recompile"):
         first.__exit__(None, None, None)
         assert stance() == "eager_on_recompile"
         with second:
-            assert (stance(), on_a_thread(stance)) == ("force_eager", "eager_on_recompile")
+            assert (stance(), in_a_new_thread(stance)) == ("force_eager", "eager_on_recompile")
         assert stance() == "eager_on_recompile"
         second.__enter__()
-    assert (stance(), on_a_thread(stance)) == ("force_eager", "default")
+    assert (stance(), in_a_new_thread(stance)) == ("force_eager", "default")
     second.__exit__(None, None, None)
     assert stance() == "default"
 

@@ -1,11 +1,10 @@
 """Recurrent modules whose weights are computed, tied, checkpointed, distributed or compiled."""
 
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -280,15 +279,6 @@ BACKENDS = [
     "eager",
     pytest.param("inductor", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")),
 ]
-
-
-@pytest.fixture
-def compiler() -> Iterator[None]:
-    """torch.compile as a fresh process has it."""
-    torch._dynamo.reset()
-    with contextlib.ExitStack() as stack:
-        stack.callback(torch._dynamo.reset)
-        yield
 
 
 @pytest.mark.usefixtures("compiler")

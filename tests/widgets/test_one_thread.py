@@ -1,7 +1,6 @@
 """Small runs are made on one thread; nobody else's threads become fewer."""
 
 import sys
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from rnnwidget.recording.model_capture import CapturedCall
 from rnnwidget.recording.twin import Arguments
 from rnnwidget.widgets.one_thread import LIBRARIES, SMALL, is_small, is_small_run, one_thread
 from rnnwidget.widgets.probe import Probe
+from tests.threads import in_a_new_thread
 
 pytestmark = pytest.mark.skipif(sys.platform not in LIBRARIES, reason="a thread's own number cannot be set here")
 THREADS: list[int] = []
@@ -38,14 +38,6 @@ def two_threads() -> Iterator[None]:
     THREADS.clear()
     yield
     torch.set_num_threads(before)
-
-
-def in_a_new_thread(function: Callable[[], int]) -> int:
-    found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 def test_one_thread_is_one_for_this_thread_alone() -> None:
