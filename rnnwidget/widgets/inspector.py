@@ -110,7 +110,7 @@ class RNNInspector(Steering):
             check_tokens(self._writing.original.words, self._picture.recording)
             self._writing.begin(inputs)
         super().__init__(layer=next(iter(self._picture.recording.layers if self._picture else self._layers)))
-        self._page = Page(self._contents, layer=self.layer, site=self.site)
+        self._page = Page(self._contents, self._lock, layer=self.layer, site=self.site)
         self._changes = ChangeViews(
             str(self._model_frame["title"]),
             self._probe.twin,

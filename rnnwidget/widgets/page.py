@@ -32,12 +32,11 @@ class Page:
 
     The page echoes each version that it has painted. While :data:`IN_FLIGHT` frames are unpainted, newer contents are
     owed and made when the next echo arrives. Before the first echo nothing is held back: a notebook that is executed
-    without a page never echoes.
+    without a page never echoes. ``lock`` is held while contents are made: a person's own answer may set what it guards.
     """
 
-    def __init__(self, make: Callable[[], Contents], *, layer: str, site: str) -> None:
-        self._make = make
-        self._lock = threading.RLock()
+    def __init__(self, make: Callable[[], Contents], lock: threading.RLock, *, layer: str, site: str) -> None:
+        self._make, self._lock = make, lock
         self._displayed = self._owed = False
         self._version = 0
         self.answers = 0

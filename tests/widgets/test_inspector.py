@@ -15,6 +15,7 @@ import rnnwidget as rw
 from rnnwidget.recording.model_capture import AT_ONCE
 from rnnwidget.recording.twin import Twin
 from rnnwidget.widgets.after_cells import after_each_cell
+from tests.threads import in_a_new_thread
 from tests.widgets.models import Fragile, Numbered, classifier_and_batch
 
 
@@ -222,6 +223,33 @@ def test_a_page_says_what_it_has_painted_in_a_message_and_is_told_nothing_back(i
     score._handle_custom_msg({"drawn": 1}, [])
     score._handle_custom_msg({"of another kind": 2}, [])
     assert (score.drawn, sent) == (1, [])
+
+
+def test_what_is_owed_to_a_page_is_made_under_the_lock_of_what_it_shows(inspect, monkeypatch):
+    # Under another, an answer of a person's own that sets a trait would wait for a thread that waits for the page.
+    model, batch, _ = classifier_and_batch()
+    inspector = inspect(model, inputs=batch)
+    page = inspector._page
+    free = []
+
+    def is_free():
+        taken = inspector._lock.acquire(blocking=False)
+        if taken:
+            inspector._lock.release()
+        return taken
+
+    def make():
+        free.append(in_a_new_thread(is_free))
+        return inspector._contents()
+
+    monkeypatch.setattr(page, "_make", make)
+    page.score._handle_custom_msg({"drawn": 1}, [])
+    page._version += 9
+    inspector.site = "cell"
+    assert free == []
+    page.score._handle_custom_msg({"drawn": page._version}, [])
+    assert free == [False]
+    assert frame_of(inspector)["site"] == "cell"
 
 
 def test_a_request_that_was_held_back_does_not_unpaint_what_a_message_told_of(inspect):
