@@ -209,10 +209,14 @@ class edited:  # noqa: N801 - reads as the block that it is
         editor = EditList(validated(self._edits, modules))
         block = attached(modules, Client(threading.get_ident(), editor=editor))
         block.__enter__()
-        if all([module.module is not self._model for module in modules]):
-            self._runs = RunsOf(self._model)
-            block.at_its_end(self._runs.leave)
-        self._attached, self._editor = block, editor
+        try:
+            if all([module.module is not self._model for module in modules]):
+                self._runs = RunsOf(self._model)
+                block.at_its_end(self._runs.leave)
+            self._attached, self._editor = block, editor
+        except BaseException:
+            block.leave()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
 from dis import opmap
 from types import FrameType
 from typing import NamedTuple
@@ -61,8 +63,18 @@ def with_statement() -> WithStatement | None:
 
 def _greenlet() -> object:
     """Who has this stack of the thread's several."""
-    greenlets = sys.modules.get("greenlet")
-    return None if greenlets is None else greenlets.getcurrent()
+    current = getattr(sys.modules.get("greenlet"), "getcurrent", None)
+    return None if current is None else current()
+
+
+def interrupted_ends() -> Iterator[FrameType]:
+    """The ``__enter__`` and ``__exit__`` that ended in the exception that this thread is handling."""
+    error = sys.exc_info()[1]
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name in ("__enter__", "__exit__") and not is_on_stack(frame):
+                yield frame
+        error = error.__context__
 
 
 _MAY_PAUSE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR

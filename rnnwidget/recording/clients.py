@@ -144,7 +144,9 @@ class Interest:
         if not self.client.concerned():
             return False
         block = self.block()
-        return block is None or not block.leave_if_abandoned()
+        if block is None:
+            return self.block is no_block  # an interrupt may have come while a block that was let go of was left
+        return not block.leave_if_abandoned()
 
 
 class Parties:

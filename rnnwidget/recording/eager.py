@@ -29,12 +29,10 @@ _open: set[EagerBlock] = set()
 _kept_out: list[ModuleType] = []
 
 
-def begin_running_eagerly() -> EagerBlock:
-    """From here to :func:`end_running_eagerly` this thread runs no compiled code."""
-    block = EagerBlock()
+def begin_running_eagerly(block: EagerBlock) -> None:
+    """From here to :func:`end_running_eagerly` the block's thread runs no compiled code."""
     _open.add(block)
     _know_of_blocks()
-    return block
 
 
 def end_running_eagerly(block: EagerBlock) -> None:

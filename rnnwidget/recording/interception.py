@@ -8,6 +8,7 @@ or pickled model carries nothing of ours that acts.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import weakref
@@ -19,7 +20,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from rnnwidget.recording.call_stack import WithStatement, with_statement
+from rnnwidget.recording.call_stack import WithStatement, interrupted_ends, with_statement
 from rnnwidget.recording.clients import Block, Client, Interest, Parties, no_block, recomputing
 from rnnwidget.recording.eager import EagerBlock, begin_running_eagerly, end_running_eagerly, keep_dynamo_out
 from rnnwidget.recording.intercepted_call import InterceptedCall, calls_under_way
@@ -107,7 +108,8 @@ def attach(modules: Iterable[RecurrentModule], client: Client, block: Callable[[
     keep_dynamo_out()
     calls_under_way()
     with _lock:
-        for interest in [other for attachment in list(_attachments.values()) for other in attachment.interests]:
+        there = [interest for attachment in list(_attachments.values()) for interest in list(attachment.interests)]
+        for interest in {id(interest.block): interest for interest in there}.values():
             interest.holds()
         for interest in [Interest(module, client, block) for module in modules]:
             _attach(interest)
@@ -144,7 +146,7 @@ def detach(modules: Iterable[RecurrentModule], client: Client) -> None:
 
 def check_not_entered(block: attached | None, called: str) -> None:
     """RuntimeError where a block has begun and not ended: what it took would never be put back."""
-    if block is not None:
+    if block is not None and block.is_open():
         raise RuntimeError(f"this {called} block has begun and not ended: give each block a {called} of its own")
 
 
@@ -152,17 +154,18 @@ class attached:  # noqa: N801 - reads as the block that it is
     """Attach for the length of a block, whatever happens in it.
 
     An interrupt may come between the last statement of a block and its ``__exit__``, which is never called then. Such a
-    block is left when it is let go of, or when its modules are called and its ``with`` is no more on the stack: a
-    traceback that somebody keeps would hold it.
+    block is left when it is let go of, or when its modules are called and its ``with`` is no more on the stack, or is
+    handling the interrupt: a traceback that somebody keeps would hold it.
 
     A class: beside a short call the generators of ``contextmanager`` would show.
     """
 
+    _begun_by: WithStatement | None = None
+
     def __init__(self, modules: Sequence[RecurrentModule], client: Client) -> None:
         self._modules, self._client = modules, client
         self._open = False
-        self._begun_by: WithStatement | None = None
-        self._eagerly: EagerBlock | None = None
+        self._eagerly = EagerBlock()
         self._undo: Callable[[], None] | None = None
 
     def at_its_end(self, undo: Callable[[], None]) -> None:
@@ -171,10 +174,25 @@ class attached:  # noqa: N801 - reads as the block that it is
 
     def leave_if_abandoned(self) -> bool:
         """Leave the block if nobody will."""
-        if self._begun_by is None or not self._begun_by.is_over:
+        if self._begun_by is None or not self._client.concerned():
+            return False
+        if not (self._begun_by.is_over or self._is_being_handled()):
             return False
         self.leave()
         return True
+
+    def _is_being_handled(self) -> bool:
+        """Whether its begin or end was interrupted, and the function of the ``with`` is handling that."""
+        for frame in interrupted_ends():
+            owner = frame.f_locals.get("self")
+            its_own = owner, frame.f_locals.get("block"), inspect.getattr_static(owner, "_attached", None)
+            if any(each is self for each in its_own):
+                return True
+        return False
+
+    def is_open(self) -> bool:
+        """Whether the block has begun and will be left."""
+        return self._open and not self.leave_if_abandoned()
 
     def leave(self) -> None:
         """Undo everything; all of it can be undone twice, since an interrupt may come in the middle."""
@@ -184,17 +202,15 @@ class attached:  # noqa: N801 - reads as the block that it is
             if self._undo is not None:
                 self._undo()
         finally:
-            if self._eagerly is not None:
-                end_running_eagerly(self._eagerly)
+            end_running_eagerly(self._eagerly)
             detach(self._modules, self._client)
         self._open, self._begun_by, self._undo = False, None, None
 
     def __enter__(self) -> None:
-        self._open = True
+        self._open, self._begun_by = True, with_statement()
         try:
-            attach(self._modules, self._client, weakref.ref(self))
-            self._eagerly = begin_running_eagerly()
-            self._begun_by = with_statement()
+            attach(self._modules, self._client, no_block if self._begun_by is None else weakref.ref(self))
+            begin_running_eagerly(self._eagerly)
         except BaseException:
             self.leave()
             raise
@@ -205,5 +221,6 @@ class attached:  # noqa: N801 - reads as the block that it is
         self.leave()
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
+        # One that was begun by hand stays until it is ended by hand.
+        if self._begun_by is not None and not sys.is_finalizing():
             self.leave()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import rnnwidget as rw
 from rnnwidget.recording import eager, interception, unseen
 from tests.cases import assert_same_bits
+from tests.threads import in_a_new_thread
 
 MODEL, X = nn.Sequential(nn.LSTM(3, 4)), torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
 EDIT = rw.clamp("forget_gate", 1.0)
@@ -84,6 +85,62 @@ def test_a_block_is_left_where_the_interrupt_is_caught_beside_it(
     except KeyboardInterrupt:
         pass
     assert_same_bits(MODEL(X)[0], expected)
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_a_block_is_left_while_the_interrupt_is_handled(
+    block: Callable[[], contextlib.AbstractContextManager],
+) -> None:
+    expected = plain()
+    try:
+        with block():
+            MODEL(X)
+    except KeyboardInterrupt:
+        try:
+            int("")
+        except ValueError:
+            assert_same_bits(MODEL(X)[0], expected)
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_a_block_that_was_abandoned_begins_again(block: Callable[[], contextlib.AbstractContextManager]) -> None:
+    one = block()
+
+    def evaluate() -> None:
+        with one:
+            pass
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate()
+    MODEL(X)
+
+
+def test_a_block_is_not_abandoned_for_another_thread() -> None:
+    block = rw.edited(MODEL, EDIT)
+
+    def begin_again() -> str:
+        try:
+            block.__enter__()
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    with block:
+        expected = MODEL(X)[0]
+        assert "has begun and not ended" in in_a_new_thread(begin_again)
+        assert_same_bits(MODEL(X)[0], expected)
+    assert not torch.equal(plain(), expected)
+
+
+def test_a_block_that_was_begun_by_hand_and_let_go_of_stays() -> None:
+    recording = rw.record(MODEL).__enter__()
+    MODEL(X)
+    assert recording.layers == ("0.l0",)
+    for attachment in list(interception._attachments.values()):
+        for interest in list(attachment.interests):
+            interception.detach([interest.module], interest.client)
+    eager._open.clear()
 
 
 class Wrapped:
@@ -189,6 +246,11 @@ def test_blocks_stay_in_and_around_what_awaits() -> None:
             await asyncio.sleep(0)
             return MODEL(X)[0]
 
-    assert_same_bits(asyncio.run(awaiting(rw.edited(MODEL, EDIT))), expected)
-    with rw.edited(MODEL, EDIT):
-        assert_same_bits(asyncio.run(awaiting(contextlib.nullcontext())), expected)
+    def outputs() -> tuple[Tensor, Tensor]:
+        inside = asyncio.run(awaiting(rw.edited(MODEL, EDIT)))
+        with rw.edited(MODEL, EDIT):
+            return inside, asyncio.run(awaiting(contextlib.nullcontext()))
+
+    # Beside tests in a browser this thread has a loop under way.
+    for output in in_a_new_thread(outputs):
+        assert_same_bits(output, expected)
