@@ -203,6 +203,27 @@ def test_an_inspector_with_work_to_do_follows_a_compiled_model(
         inspector.close()
 
 
+ASKED_INSIDE = """
+import torch, rnnwidget as rw
+from tests.recording.test_wrapped_modules import Tagged
+model, x = Tagged(torch.nn.LSTM(3, 4)), torch.randn(5, 2, 3)
+expected, outputs = rw.intervene(model, x, rw.clamp("f", 1.0)).output, []
+
+@torch.compile(backend="eager")
+def asked(x):
+    twice = 2 * x
+    outputs.append(rw.intervene(model, x, rw.clamp("f", 1.0)).output)
+    return twice + 1
+
+assert torch.equal(asked(x), 2 * x + 1)
+assert torch.equal(outputs[0], expected)
+"""
+
+
+def test_a_model_is_asked_inside_a_function_that_is_compiled() -> None:
+    by_itself(ASKED_INSIDE)
+
+
 ENDED_BY_A_COLLECTION = """
 import gc, torch, rnnwidget as rw
 from rnnwidget.recording import eager, interception, listening, unseen
