@@ -17,10 +17,10 @@ from torch import Tensor
 from rnnwidget.cells.edits import LayerEdits, Leg, Path, SiteEdit
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.autocast import autocast_result, uncast
-from rnnwidget.editing.clamped_weights import ClampedWeights, clamped_for_now
 from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
+from rnnwidget.editing.kept_weights import KeptWeights, kept_for_now
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
 from rnnwidget.editing.stepping import stepped, stepped_module
@@ -94,12 +94,12 @@ def _carried_out(
     return Carried(LayerOutput(output, finals), tuple([side.path for side in sides]))
 
 
-def _kept(memory: LayerMemory | None, side: int) -> ClampedWeights:
-    return clamped_for_now(side) if memory is None else memory.clamped(side)
+def _kept(memory: LayerMemory | None, side: int) -> KeptWeights:
+    return kept_for_now(side) if memory is None else memory.weights(side)
 
 
 def _fold_of_all_time(
-    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, kept: ClampedWeights
+    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, kept: KeptWeights
 ) -> Folded | None:
     """The weights of a direction that is edited in the same way at every step, None where they do not fold."""
     if edits.path or len(cuts_of(edits.edits, call.layout.steps)) > 2:
@@ -138,7 +138,7 @@ def _joint(
         begun = _by_side(layer.finals[:1], len(folded))
         reached = _together([one.handed_out(state) for one, (state,) in zip(folded, begun, strict=True)], 0)
         layer = LayerOutput(_as_the_kernel_has_it(call, output), (reached, *layer.finals[1:]))
-    return None if any([one.clamps for one in folded]) and not is_finite(layer.finals[0]) else layer
+    return None if any([one.clamps for one in folded]) and has_nan(layer.finals[0]) else layer
 
 
 def _weights_of(folded: Sequence[Folded]) -> list[Tensor]:
@@ -159,12 +159,12 @@ def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
     return output if call.layout.packed else call.layout.from_time_first(output)
 
 
-def is_finite(reached: Tensor) -> bool:
-    """False where folding has put what is not finite beside a clamped row's zeros or infinite bias.
+def has_nan(reached: Tensor) -> bool:
+    """True where folding has put what is not finite beside a clamped row's zeros or infinite bias.
 
     No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
     """
-    return reached.numel() == 0 or math.isfinite(reached.sum().item()) or bool(torch.isfinite(reached).all())
+    return reached.numel() > 0 and math.isnan(reached.max().item())
 
 
 def _needs_graph(*tensors: Tensor) -> bool:
@@ -247,7 +247,7 @@ class _Direction:
             return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
         hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
         output = folded.handed_out(hidden)
-        if folded.clamps and not is_finite(reached[0]):
+        if folded.clamps and has_nan(reached[0]):
             return self._stepped(leg, inputs, live, states)
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 

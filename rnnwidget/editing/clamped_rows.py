@@ -47,20 +47,14 @@ class ClampedRows(NamedTuple):
 
     def clear(self, matrix: Tensor) -> None:
         """Zero the rows of a matrix, or of a bias."""
-        self.clear_rows(self.view(matrix))
+        self.clear_rows(view_of(self.rows, matrix))
 
     def write(self, bias: Tensor) -> None:
         """Set what the rows give."""
         if isinstance(self.bias, float):
-            self.write_rows(self.view(bias))
+            self.write_rows(view_of(self.rows, bias))
         else:
             bias[self.rows] = self.bias
-
-    def view(self, matrix: Tensor) -> Tensor:
-        """What :meth:`clear_rows` and :meth:`write_rows` take: rows of a matrix or a bias, or all of it to index."""
-        if isinstance(self.rows, slice):
-            return matrix.narrow(0, self.rows.start, self.rows.stop - self.rows.start)
-        return matrix
 
     def clear_rows(self, view: Tensor) -> None:
         """Zero the rows."""
@@ -76,6 +70,11 @@ class ClampedRows(NamedTuple):
             view.fill_(self.bias)
         else:
             view.index_fill_(0, self.rows, self.bias)
+
+
+def view_of(rows: slice | Int[Tensor, " row"], matrix: Tensor) -> Tensor:
+    """What ``clear_rows`` and ``write_rows`` take: rows of a matrix or a bias, or all of it to index."""
+    return matrix.narrow(0, rows.start, rows.stop - rows.start) if isinstance(rows, slice) else matrix
 
 
 def _reached(edit: SiteEdit, units: int) -> Int[Tensor, " unit"] | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import LayerEdits, Leg
-from rnnwidget.editing.clamped_weights import ClampedWeights
+from rnnwidget.editing.kept_weights import KeptWeights
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
@@ -53,7 +53,7 @@ class EarlierRuns:
     def __init__(self, baseline: Recording) -> None:
         self._calls = _numbered(baseline)
         self._results: dict[tuple[str, int, int, int], dict[Leg, _Result]] = {}
-        self._clamped: dict[tuple[str, int, int], ClampedWeights] = {}
+        self._kept: dict[tuple[str, int, int], KeptWeights] = {}
         self._running: _Running | None = None
 
     def hold_for(self, recording: Recording) -> bool:
@@ -89,7 +89,7 @@ class EarlierRuns:
         running = self._running
         assert running is not None
         call, steps = running.call, running.call.layout.steps
-        memory = LayerMemory(self._results, self._clamped, (running.module.path, running.number, index), steps)
+        memory = LayerMemory(self._results, self._kept, (running.module.path, running.number, index), steps)
         if (running.first == 0 and running.last == steps) or inputs.shape[:-1] != call.input.shape[:-1]:
             running.first, running.last = 0, steps
             return (), memory
@@ -142,19 +142,19 @@ class LayerMemory:
     def __init__(
         self,
         results: dict[tuple[str, int, int, int], dict[Leg, _Result]],
-        clamped: dict[tuple[str, int, int], ClampedWeights],
+        kept: dict[tuple[str, int, int], KeptWeights],
         place: tuple[str, int, int],
         steps: int,
     ) -> None:
-        self._results, self._clamped, self._place, self._steps = results, clamped, place, steps
+        self._results, self._kept, self._place, self._steps = results, kept, place, steps
 
-    def clamped(self, side: int) -> ClampedWeights:
-        """The layer's weights with clamped rows: of all its calls, as long as its weights hold."""
+    def weights(self, side: int) -> KeptWeights:
+        """Memory for the layer's weights under edits: of all its calls, as long as its weights hold."""
         path, _, index = self._place
         key = path, index, side
-        if key not in self._clamped:
-            self._clamped[key] = ClampedWeights(weights_hold=True)
-        return self._clamped[key]
+        if key not in self._kept:
+            self._kept[key] = KeptWeights(weights_hold=True)
+        return self._kept[key]
 
     def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
         """What the leg gave, if it was run on equal inputs: those of the lowest layer have been compared before."""

@@ -16,13 +16,14 @@ from rnnwidget.editing.earlier_runs import EarlierRuns
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.laying_out import BEGINNING, CallPlace, edits_of_layers
 from rnnwidget.editing.missed_steps import Calls, warn_of_missed_steps
+from rnnwidget.editing.prepared_stack import prepare, run_as_before
 from rnnwidget.editing.recorded_values import RecordedValues
 from rnnwidget.editing.targets import validated
 from rnnwidget.editing.whole_stack import run_whole_stack
 from rnnwidget.recording.clients import Client
 from rnnwidget.recording.interception import attached, check_not_entered
 from rnnwidget.recording.modules import Layer, RecurrentModule, recurrent_modules
-from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
+from rnnwidget.recording.recurrent_call import Kernel, LayerOutput, RecurrentCall
 from rnnwidget.recording.transforms import in_a_transform
 from rnnwidget.recording.unseen import RunsOf, none_seen
 
@@ -40,12 +41,13 @@ class EditList:
         self.edits = tuple(edits)
         self._wanted, self._earlier = paths, earlier
         self._by_place = any([_depends_on_place(edit) for edit in edits])
+        self._repeats = not self._by_place and paths is None and earlier is None
         self.restart()
 
     def restart(self) -> None:
         """Nothing has been run yet."""
         self.paths: dict[tuple[str, int], Path] = {}
-        self._places = CallPlaces()
+        self._places = CallPlaces() if self._by_place else None
         self._calls: dict[nn.Module, int] = {}
         self._lengths: dict[nn.Module, tuple[RecurrentModule, Calls]] = {}
         self._called: dict[str, RecurrentModule] = {}
@@ -54,7 +56,7 @@ class EditList:
         self, module: RecurrentModule, given: tuple[Tensor, ...], sequence: object, *, again: bool = False
     ) -> None:
         """A call begins: where it stands in its run decides which steps of it are edited."""
-        if not self._by_place:
+        if self._places is None:
             return
         if in_a_transform():
             raise NotImplementedError(
@@ -65,20 +67,19 @@ class EditList:
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...], *, again: bool = False) -> None:
         """Remember the states that a call handed out."""
-        if self._by_place:
+        if self._places is not None:
             self._places.returned(module.module, states, again=again)
 
     def call_edits(self, module: RecurrentModule, call: RecurrentCall) -> tuple[LayerEdits, ...]:
         """The edits of each layer, laid out over a call."""
         place = BEGINNING
-        if self._by_place:
+        if self._places is not None:
             place = self._places.advance(module.module, call.layout.steps)
             known = self._lengths.get(module.module, (module, Calls(0, 0)))[1]
             number = max(place.ordinal + 1, known.number)
             longest = max(place.done + call.layout.steps, known.longest)
             self._lengths[module.module] = module, Calls(number, longest)
-        self._called[module.path] = module
-        self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
+        number = self._seen(module)
         edits = self._edits_over(module.layers, call, place)
         found = tuple(
             [
@@ -144,9 +145,31 @@ class EditList:
             self.paths |= {(name, number): path for name, path in zip(names, carried.paths, strict=True) if path}
         return carried.output
 
-    def run_whole(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> LayerOutput | None:
+    def run_whole(
+        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...]
+    ) -> LayerOutput | None:
         """Run all layers at once, where their edits fold into weights."""
-        return None if self._wanted is not None else run_whole_stack(call, edits)
+        run = None if self._wanted is not None else run_whole_stack(call, edits)
+        if run is None:
+            return None
+        if self._repeats and all([edit.plain for of_side in edits for edit in of_side.edits]):
+            prepare(self.edits, module.layers, call, run.sides)
+        return run.output
+
+    def run_as_before(
+        self, module: RecurrentModule, kernel: Kernel, args: tuple[object, ...]
+    ) -> tuple[Tensor, ...] | None:
+        """Run a call that begins from zero like an earlier one, without reading it; None where there was none."""
+        returned = run_as_before(self.edits, module.layers, kernel, args) if self._repeats else None
+        if returned is not None:
+            self._seen(module)
+        return returned
+
+    def _seen(self, module: RecurrentModule) -> int:
+        """Note a call of a module; its number among the calls of that module."""
+        self._called[module.path] = module
+        self._calls[module.module] = number = self._calls.get(module.module, -1) + 1
+        return number
 
     def _check_inside(self, module: RecurrentModule) -> None:
         """NotImplementedError where a step is to be made again, and a cell that it calls is edited by step too."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.kept_weights import Rewriting
 
 States = tuple[Tensor, ...]
 
@@ -17,7 +18,8 @@ class Folded(NamedTuple):
     """Weights for the kernel, and what states are inside it.
 
     ``factor`` and ``offset`` are s and d of h = s ⊙ h′ + d; ``cell`` is a mask and the values of cells held fast.
-    ``held`` are hidden units that nothing reads inside the kernel, and what they are outside.
+    ``held`` are hidden units that nothing reads inside the kernel, and what they are outside. ``rewriting`` is there if
+    the weights are the layer's own, rewritten in memory that is used again.
     """
 
     weights: LayerWeights
@@ -26,6 +28,7 @@ class Folded(NamedTuple):
     cell: tuple[Tensor, Tensor] | None = None
     held: tuple[Int[Tensor, " unit"], float] | None = None
     clamps: bool = False
+    rewriting: Rewriting | None = None
 
     @property
     def begins_elsewhere(self) -> bool:

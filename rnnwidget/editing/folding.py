@@ -20,8 +20,8 @@ from rnnwidget.cells.edits import SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows
-from rnnwidget.editing.clamped_weights import ClampedWeights
 from rnnwidget.editing.folded import Folded
+from rnnwidget.editing.kept_weights import KeptWeights, Rewriting
 
 # Beyond these factors and summands, turning a state into other coordinates and back would lose digits.
 LEAST, MOST, FAR = 1e-3, 1e3, 64
@@ -29,7 +29,7 @@ LEAST, MOST, FAR = 1e-3, 1e3, 64
 States = tuple[Tensor, ...]
 
 
-def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], kept: ClampedWeights) -> Folded | None:
+def fold(family: Family, weights: LayerWeights, edits: Sequence[SiteEdit], kept: KeptWeights) -> Folded | None:
     """Fold edits that are the same at every step and in every sequence; None where one of them has to be stepped.
 
     What comes out is good until ``kept`` is asked for the next time.
@@ -64,7 +64,7 @@ def _uniform(edit: SiteEdit) -> bool:
 class _Folding:
     """Gathers what edits do to rows, biases and coordinates."""
 
-    def __init__(self, family: Family, weights: LayerWeights, kept: ClampedWeights) -> None:
+    def __init__(self, family: Family, weights: LayerWeights, kept: KeptWeights) -> None:
         self._family, self._weights = family, weights
         self._sites = list(family.activations)
         like, rows = weights.hidden_hidden, weights.hidden_hidden.size(0)
@@ -117,9 +117,9 @@ class _Folding:
         return False
 
     def result(self) -> Folded:
-        weights, kept = self._weights, self._clamped_alone()
+        weights, kept = self._weights, self._in_kept_memory()
         if kept is not None:
-            return Folded(kept, cell=self._cell, clamps=True)
+            return kept
         input_bias, hidden_bias = self._turned_biases()
         # Backward, an infinite weight would meet the zero that comes back through a clamped gate.
         cleared = [clamped for clamped in self._clamped if torch.is_grad_enabled() or not clamped.saturates]
@@ -140,12 +140,17 @@ class _Folding:
         holds = self._offset is not None or self._held is not None
         return Folded(changed, self._factor, self._offset, self._cell, self._held, holds or bool(self._clamped))
 
-    def _clamped_alone(self) -> LayerWeights | None:
-        """Weights in kept memory, where gates are clamped and nothing else is to be folded."""
-        turned = self._factor is not None or self._held is not None or self._recurrent is not None
-        if not self._clamped or turned or self._shifts or self._projected is not None:
+    def _in_kept_memory(self) -> Folded | None:
+        """The result in memory that is used again, where states keep their coordinates."""
+        turned = self._factor is not None or self._recurrent is not None or self._projected is not None
+        rewriting = Rewriting(self._shifts, self._held, self._spared, self._clamped)
+        if turned or not rewriting:
             return None
-        return self._kept.of(self._weights, self._clamped)
+        weights = self._kept.of(self._weights, rewriting)
+        if weights is None:
+            return None
+        holds = self._held is not None or bool(self._clamped)
+        return Folded(weights, cell=self._cell, held=self._held, clamps=holds, rewriting=rewriting)
 
     def _turned_matrix(self) -> Tensor:
         """The recurrent matrix as it reads the state inside the kernel."""

@@ -87,6 +87,7 @@ class BeforeAndAfter:
     def _begin(self, baseline: Run | None = None) -> None:
         state, recurrent = (self._twin.state, _modes()), self._twin.recurrent_contents
         self._baseline = baseline or self._twin.run(self.x)
+        self._has_graph = _has_graph(self._baseline[0])
         self._state, self._recurrent = state, recurrent
         self._earlier = EarlierRuns(self._baseline[1])
         around = state[0].hooks or self._twin.why_not_copied
@@ -148,7 +149,7 @@ class BeforeAndAfter:
         return editor, self._twin.run(self.x, editor=editor, loss=loss, state=state)
 
     def _before(self, paths: Paths) -> Run:
-        if _has_graph(self._baseline[0]):
+        if self._has_graph:
             # Autograd frees a graph that has been gone back through: each result gets its own.
             return self._twin.run(self.x, editor=EditList((), paths, earlier=self._earlier))
         if not paths:

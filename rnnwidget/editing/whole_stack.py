@@ -1,47 +1,65 @@
-"""A stack on the fused kernel at once, its gates edited, where nobody looks at what passes between the layers."""
+"""A stack on the fused kernel at once, under edits, where nobody looks at what passes between the layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.editing.carrying_out import SHORT, is_finite
-from rnnwidget.editing.clamped_weights import MOST, ClampedWeights, bytes_of_matrices, clamped_for_now
+from rnnwidget.editing.carrying_out import SHORT, has_nan
+from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
+from rnnwidget.editing.kept_weights import MOST, KeptWeights, bytes_of_matrices, kept_for_now
 from rnnwidget.recording.clients import autocast_of
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 
-def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> LayerOutput | None:
+class WholeRun(NamedTuple):
+    """What a stack gave, and what its edits came to in each layer and direction, in memory of that side."""
+
+    output: LayerOutput
+    sides: Sequence[tuple[KeptWeights, Folded] | None]
+
+
+def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> WholeRun | None:
     """Run a call with ``edits``, of each layer and direction, in its weights; None where they do not fold into those.
 
     No autograd. A layer of its own costs what the kernel needs to begin and what Python needs between two kernels.
     """
     if not _is_plain(call) or any([of_side.path for of_side in edits]):
         return None
-    if not all([_is_in_weights(edit, call.family) for of_side in edits for edit in of_side.edits]):
-        return None
+    top = len(edits) - 1 if call.directions == 1 and call.from_zero else len(edits)
+    for place, of_side in enumerate(edits):
+        if not all([_is_in_weights(edit, call.family, on_top=place == top) for edit in of_side.edits]):
+            return None
     if call.weights[0][0].input_bias is None and not all([of_side.edits for of_side in edits]):
         return None  # an edit gives its layer a bias, and the kernel takes one for each layer or for none
     sides = [side for layer in call.weights for side in layer if isinstance(side, LayerWeights)]
     kept = sum([bytes_of_matrices(side) for side in sides]) <= MOST
-    weights, clamps = [], False
+    done: list[tuple[KeptWeights, Folded] | None] = []
     for place, (side, of_side) in enumerate(zip(sides, edits, strict=True)):
-        if of_side.edits:
-            memory = clamped_for_now(place) if kept else ClampedWeights(weights_hold=False)
-            folded = fold(call.family, side, of_side.edits, memory)
-            if folded is None or folded.begins_elsewhere or folded.ends_elsewhere:
-                return None
-            side, clamps = folded.weights, clamps or folded.clamps  # noqa: PLW2901 - the side as it is edited
-        weights.append(side)
+        if not of_side.edits:
+            done.append(None)
+            continue
+        memory = kept_for_now(place) if kept else KeptWeights(weights_hold=False)
+        folded = fold(call.family, side, of_side.edits, memory)
+        if folded is None or (folded.begins_elsewhere and not (place == top and _begins_at_zero(folded))):
+            return None
+        done.append((memory, folded))
+    weights = [side if each is None else each[1].weights for side, each in zip(sides, done, strict=True)]
     directions = call.directions
     by_layer = [tuple(weights[start : start + directions]) for start in range(0, len(weights), directions)]
     result = call._replace(weights=tuple(by_layer)).run_lowest(len(by_layer))
-    return None if clamps and not is_finite(result.finals[0]) else result
+    if done[-1] is not None and done[-1][1].held is not None:
+        done[-1][1].handed_out(result.output)
+        done[-1][1].handed_out(result.finals[0][-1])
+    if any([each is not None and each[1].clamps for each in done]) and has_nan(result.finals[0]):
+        return None
+    return WholeRun(result, done)
 
 
 def _is_plain(call: RecurrentCall) -> bool:
@@ -51,6 +69,15 @@ def _is_plain(call: RecurrentCall) -> bool:
     return call.form == "stack" and not call.drops and call.layout.steps > SHORT
 
 
-def _is_in_weights(edit: SiteEdit, family: Family) -> bool:
-    """Whether an edit is one number for some rows of the weights at every step."""
-    return edit.plain and (edit.operation == "shift" or (edit.operation == "clamp" and edit.site in family.gates))
+def _is_in_weights(edit: SiteEdit, family: Family, *, on_top: bool) -> bool:
+    """Whether an edit is one number for some rows of the weights at every step, or for hidden units on top."""
+    if not edit.plain:
+        return False
+    if edit.operation == "clamp":
+        return edit.site in family.gates or (on_top and edit.site == "hidden" and edit.units is not None)
+    return edit.operation == "shift"
+
+
+def _begins_at_zero(folded: Folded) -> bool:
+    """Whether hidden units are held at zero, where a run begins from zero, and nothing else is to be turned."""
+    return folded.factor is None and folded.cell is None and folded.reaches((), from_zero=True)

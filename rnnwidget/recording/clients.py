@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rnnwidget.cells.edits import NO_EDITS, LayerEdits
 from rnnwidget.recording.modules import RecurrentModule
-from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, StackTrace, run_stack
+from rnnwidget.recording.recurrent_call import Kernel, LayerOutput, RecurrentCall, StackTrace, run_stack
 
 States = tuple[Tensor, ...]
 
@@ -21,7 +21,8 @@ States = tuple[Tensor, ...]
 class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
-    ``goes_by_layer`` asks for every layer, edited or not; ``run_whole`` runs all layers at once where that can be;
+    ``goes_by_layer`` asks for every layer, edited or not; ``run_whole`` runs all layers at once where that can be,
+    ``run_as_before`` a call from zero like an earlier one, as the kernel would return it;
     ``concerns`` tells whether there are edits for a module;
     ``restart`` that the run that was begun does not count, and begins anew.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
@@ -49,7 +50,11 @@ class Editor(Protocol):
         edits: tuple[LayerEdits, ...],
     ) -> LayerOutput: ...
 
-    def run_whole(self, call: RecurrentCall, edits: tuple[LayerEdits, ...]) -> LayerOutput | None: ...
+    def run_whole(
+        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...]
+    ) -> LayerOutput | None: ...
+
+    def run_as_before(self, module: RecurrentModule, kernel: Kernel, args: tuple[Any, ...]) -> States | None: ...
 
     def returned(self, module: RecurrentModule, states: States, *, again: bool) -> None: ...
 
@@ -101,7 +106,7 @@ class Recorder(Protocol):
     def returned(self, module: RecurrentModule, states: States) -> None: ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Client:
     """What one block or widget wants of the calls of a model: to look, to edit, or both.
 
@@ -131,7 +136,7 @@ def no_block() -> None:
     """Of a client that is attached until it is detached."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Interest:
     """A client and the module under the path that it has in the client's own model; its ``block``, if it has one."""
 
@@ -213,7 +218,13 @@ class Parties:
         """Run a call at once, where nobody looks at its layers and the first editor can."""
         if self.recorders or not self.editors or any([editor.goes_by_layer for _, editor in self.editors]):
             return None
-        return self.editors[0][1].run_whole(call, edits)
+        module, editor = self.editors[0]
+        return editor.run_whole(module, call, edits)
+
+    @property
+    def only_editor(self) -> Editor | None:
+        """The editor, where there is one, and nobody else."""
+        return self.editors[0][1] if len(self.editors) == len(self.interests) == 1 else None
 
     def tell(
         self,

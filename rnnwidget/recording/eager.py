@@ -32,7 +32,8 @@ _kept_out: list[ModuleType] = []
 def begin_running_eagerly(block: EagerBlock) -> None:
     """From here to :func:`end_running_eagerly` the block's thread runs no compiled code."""
     _open.add(block)
-    _know_of_blocks()
+    if _DYNAMO in sys.modules:
+        _know_of_blocks()
 
 
 def end_running_eagerly(block: EagerBlock) -> None:

@@ -117,6 +117,12 @@ class InterceptedCall:
             return func(*args, **kwargs)
         if self.handed is not None:
             args = self._begun_again(func, args, self.handed)
+        elif not (self.given or kwargs) and type(self.module.module) in PYTORCHS_OWN:
+            editor = self.parties.only_editor
+            as_before = None if editor is None else editor.run_as_before(self.module, func, args)
+            if as_before is not None:
+                self.handed = as_before[1:]
+                return as_before
         try:
             call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence, self.given)
         except NotImplementedError as error:

@@ -29,7 +29,7 @@ from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import WrongArgumentsError
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Attachment:
     """Who looks at one module. Hooks stay while another thread is inside a call that has to be left."""
 
@@ -108,9 +108,10 @@ def attach(modules: Iterable[RecurrentModule], client: Client, block: Callable[[
     keep_dynamo_out()
     calls_under_way()
     with _lock:
-        there = [interest for attachment in list(_attachments.values()) for interest in list(attachment.interests)]
-        for interest in {id(interest.block): interest for interest in there}.values():
-            interest.holds()
+        if _attachments:
+            there = [interest for attachment in list(_attachments.values()) for interest in list(attachment.interests)]
+            for interest in {id(interest.block): interest for interest in there}.values():
+                interest.holds()
         for interest in [Interest(module, client, block) for module in modules]:
             _attach(interest)
 
@@ -176,7 +177,7 @@ class attached:  # noqa: N801 - reads as the block that it is
         """Leave the block if nobody will."""
         if self._begun_by is None or not self._client.concerned():
             return False
-        if not (self._begun_by.is_over or self._is_being_handled()):
+        if not (self._begun_by.is_over or (sys.exc_info()[1] is not None and self._is_being_handled())):
             return False
         self.leave()
         return True

@@ -43,7 +43,7 @@ class _Current(threading.local):
         self.refusal: Exception | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _CaptureClient(Client):
     current: _Current | None = None
 

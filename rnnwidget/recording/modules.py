@@ -135,7 +135,7 @@ def recurrent_modules(model: nn.Module) -> tuple[RecurrentModule, ...]:
             found.append(RecurrentModule(clean, module, (layer,)))
         elif not type(module).__module__.startswith("torch.nn.modules"):
             refuse_if_opaque(clean, module)
-    names = [layer.name for module in found for layer in module.layers]
+    names = [layer.name for module in found for layer in module.layers] if len(found) > 1 else []
     if len(set(names)) < len(names):
         found = [_renamed(module, names) if not module.path else module for module in found]
     if not found:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import rnnwidget as rw
-from rnnwidget.editing import clamped_weights
+from rnnwidget.editing import kept_weights
 from rnnwidget.editing.clamped_rows import ClampedRows
 from tests.cases import assert_close, assert_same_bits
 
@@ -67,15 +67,26 @@ def test_a_part_of_an_edit_is_not_taken_for_the_whole() -> None:
 def test_the_matrices_of_a_clamped_gate_serve_every_value_while_the_weights_hold(monkeypatch) -> None:
     model = lstm(layers=2)
     runner = rw.Intervention(model, X)
-    monkeypatch.setattr(clamped_weights, "MUCH", 0)
+    monkeypatch.setattr(kept_weights, "MUCH", 0)
     cleared = []
     monkeypatch.setattr(ClampedRows, "clear_rows", lambda rows, view: (cleared.append(view.dim()), clear(rows, view)))
     for value in (0.1, 0.9, 0.4):
         assert_same_bits(runner.run(rw.clamp("f", value)).output[0], clamped(model, rw.clamp("f", value)))
     # Of each layer two matrices, once by the runner and once by the calls of our own, which copy all but those rows.
     assert cleared.count(2) == 2 * 2 + 2 * 2
-    for edit in (rw.clamp("f", 0.4, units=[1]), rw.clamp("i", 0.4), rw.clamp("f", 0.4)):
-        assert_same_bits(runner.run(edit).output[0], clamped(model, edit))
+    lesion, other = rw.lesion([2]), rw.clamp("f", 0.4)
+    for edits in (
+        [rw.clamp("f", 0.4, units=[1])],
+        [rw.clamp("i", 0.4)],
+        [other],
+        [lesion],
+        [other],
+        [other, lesion],
+        [other],
+    ):
+        with rw.record(model), rw.edited(model, *edits):
+            expected, _ = model(X)
+        assert_same_bits(runner.run(edits).output[0], expected)
     model.weight_hh_l0.data.mul_(-1)  # in a way that PyTorch does not count
     assert_same_bits(runner.run(rw.clamp("f", 0.2)).output[0], clamped(model, rw.clamp("f", 0.2)))
 

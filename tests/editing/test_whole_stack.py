@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import rnnwidget as rw
-from rnnwidget.editing import clamped_weights, whole_stack
+from rnnwidget.editing import kept_weights, whole_stack
 from rnnwidget.editing.whole_stack import run_whole_stack
 from tests.cases import GATES, PREACTIVATIONS, Case, assert_same_bits, cases
 
@@ -51,12 +51,12 @@ CASES = cases(mode="no_grad", steps=st.integers(4, 7), dtype=st.sampled_from([to
 @settings(max_examples=100, deadline=None)
 @given(
     drawn=CASES.flatmap(lambda case: st.tuples(st.just(case), st.lists(edits_of(case), min_size=1, max_size=3))),
-    much=st.sampled_from([0, clamped_weights.MUCH]),
+    much=st.sampled_from([0, kept_weights.MUCH]),
 )
 def test_it_gives_the_bits_that_the_layers_give(drawn: tuple[Case, list[list[Any]]], much: int) -> None:
     case, tried = drawn
     case.module.eval()
-    with patch.object(clamped_weights, "MUCH", much):
+    with patch.object(kept_weights, "MUCH", much):
         for made in tried:
             edits = [getattr(rw, operation)(site, value, **scope) for operation, site, value, scope in made]
             found, _ = whole(case, edits)
@@ -67,7 +67,9 @@ def test_it_gives_the_bits_that_the_layers_give(drawn: tuple[Case, list[list[Any
     "edit",
     [
         rw.scale("f", 0.5),
-        rw.clamp("hidden", 0.1, units=[0]),
+        rw.clamp("hidden", 0.1, units=[0], layer="l1"),
+        rw.lesion([0], layer="l0"),
+        rw.clamp("hidden", 0.0, layer="l1"),
         rw.clamp("cell", 0.1),
         rw.shift("f", 1.0, steps=[1]),
         rw.shift("f", torch.linspace(-1, 1, 4)),
@@ -79,6 +81,21 @@ def test_what_is_not_one_number_for_rows_of_weights_goes_by_layer(edit: rw.Edit)
     found, times = whole(case, [edit])
     assert times == 0
     assert_same_bits(found, by_layer(case, [edit]))
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("family", ["lstm", "gru"])
+@pytest.mark.parametrize("form", ["dense", "packed", "unbatched"])
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("projected", [True, False])
+def test_units_that_are_lesioned_on_top_of_a_run_from_zero(
+    family: str, form: str, given: bool, projected: bool
+) -> None:
+    case = Case(family, layers=2, mode="no_grad", steps=6, form=form, given_state=given, projected=projected)
+    edits = [rw.lesion([0, 1], layer="l1"), rw.shift("z" if family == "gru" else "f", 1.0)]
+    found, times = whole(case, edits)
+    assert times == (not given)
+    assert_same_bits(found, by_layer(case, edits))
 
 
 @pytest.mark.parametrize("mode", ["grad", "no_grad"])
@@ -127,8 +144,8 @@ def test_what_is_edited_inside_a_transform_leaves_nothing_behind(layers: int) ->
 
 @torch.no_grad()
 def test_memory_that_is_kept_is_bounded() -> None:
-    of_place = clamped_weights._OfThread().of_place
-    with patch.object(clamped_weights._of_thread, "of_place", of_place):
+    of_place = kept_weights._OfThread().of_place
+    with patch.object(kept_weights._of_thread, "of_place", of_place):
         model = nn.LSTM(2, 2**11)
         with rw.edited(model, rw.clamp("f", 0.5)):
             model(torch.randn(5, 1, 2))

@@ -1,0 +1,201 @@
+"""Weights of one layer that stand for edits, in memory that is used again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.clamped_rows import ClampedRows, view_of
+from rnnwidget.recording.transforms import in_a_transform
+
+MOST = 2**24
+"""Bytes of the matrices of layers that run at once up to which their memory is kept for the next call."""
+
+MUCH = 2**20
+"""Bytes of a matrix from which it takes longer to copy rows that are at zero than to leave them out."""
+
+VIEWS = 16
+"""Gates and units of which the rows are remembered."""
+
+
+class Rewriting(NamedTuple):
+    """What edits do to a layer's weights, in this order; a rewriting that does nothing is falsy.
+
+    ``shifts`` are added to rows of the input's bias. ``held`` are hidden units that nothing reads, each at one value,
+    and ``spared`` is 0 in their columns of the recurrent matrix. ``clamped`` rows read nothing and give one value.
+    """
+
+    shifts: Sequence[tuple[slice, float | Float[Tensor, " row"]]] = ()
+    held: tuple[Int[Tensor, " unit"], float] | None = None
+    spared: Float[Tensor, " unit"] | None = None
+    clamped: Sequence[ClampedRows] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.shifts or self.clamped) or self.held is not None
+
+
+class _Rows(NamedTuple):
+    """One gate's rows of each of the kept weights."""
+
+    matrices: list[Tensor]
+    input_bias: Tensor
+    hidden_bias: Tensor
+
+
+class KeptWeights:
+    """Of one layer and direction.
+
+    ``weights_hold`` says that somebody else notices when the weights move: then matrices that were cleared for one
+    value of a gate serve for every other.
+    """
+
+    def __init__(self, *, weights_hold: bool) -> None:
+        self._weights_hold = weights_hold
+        self._memory: LayerWeights | None = None
+        self._form: tuple[object, ...] = ()
+        self._cleared: tuple[object, ...] | None = None
+        self._rows: dict[object, _Rows] = {}
+
+    def of(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights | None:
+        """Rewritten weights that are good until the next time; None where memory cannot be used again."""
+        named = all([each.name is not None and isinstance(each.bias, float) for each in rewriting.clamped])
+        if not named or not may_be_kept() or not self._has_memory_like(weights):
+            return None
+        return self._rewritten(weights, rewriting)
+
+    def again(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights | None:
+        """What :meth:`of` gave for an earlier ``rewriting``, of the weights as they are now; without its checks."""
+        return self._rewritten(weights, rewriting) if _form(weights) == self._form else None
+
+    def _rewritten(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights:
+        assert self._memory is not None
+        kept, given = self._memory.tensors(), weights.tensors()
+        cleared = [each for each in rewriting.clamped if not each.saturates]
+        held, biased = rewriting.held, bool(rewriting.shifts or rewriting.clamped)
+        adds = held is not None and held[1] != 0
+        anew = self._copy_matrices(given, cleared, rewriting.spared)
+        if biased:
+            kept[2].copy_(given[2])
+        if cleared or adds:
+            kept[3].copy_(given[3])
+        if held is not None and adds:
+            kept[3] += held[1] * given[1].index_select(1, held[0]).sum(1)
+        for rows, number in rewriting.shifts:
+            self._rows_of((rows.start, None), rows).input_bias.add_(number)
+        for each in cleared:
+            gate = self._rows_of(each.name, each.rows)
+            for part in (gate.hidden_bias, *gate.matrices) if anew else (gate.hidden_bias,):
+                each.clear_rows(part)
+        for each in rewriting.clamped:
+            each.write_rows(self._rows_of(each.name, each.rows).input_bias)
+        if anew and rewriting.spared is None:
+            self._cleared = _names(cleared)
+        return LayerWeights(
+            kept[0] if cleared else given[0],
+            kept[1] if cleared or rewriting.spared is not None else given[1],
+            kept[2] if biased else given[2],
+            kept[3] if cleared or adds else given[3],
+            weights.projection,
+        )
+
+    def _copy_matrices(self, given: Sequence[Tensor], cleared: Sequence[ClampedRows], spared: Tensor | None) -> bool:
+        """Copy of the matrices what is to be changed there; whether rows are to be cleared that are not at zero."""
+        assert self._memory is not None
+        kept = self._memory.tensors()
+        at_zero = bool(cleared) and spared is None and _names(cleared) == self._cleared
+        if at_zero and self._weights_hold:
+            return False
+        if at_zero and (beside := self._beside(cleared)):
+            for into, tensor in zip(kept[:2], given[:2], strict=True):
+                for rows in beside:
+                    into[rows].copy_(tensor[rows])
+            return False
+        if cleared or spared is not None:
+            self._cleared = None
+        if cleared:
+            kept[0].copy_(given[0])
+        if spared is not None:
+            torch.mul(given[1], spared, out=kept[1])  # ∞ · 0 is NaN, as in the edited model
+        elif cleared:
+            kept[1].copy_(given[1])
+        return bool(cleared)
+
+    def _beside(self, cleared: Sequence[ClampedRows]) -> list[slice]:
+        """The stretches of rows between those of whole gates that are at zero; none where to copy all is quicker."""
+        assert self._memory is not None
+        recurrent = self._memory.hidden_hidden
+        if recurrent.nbytes < MUCH or not all([isinstance(each.rows, slice) for each in cleared]):
+            return []
+        gates = sorted((each.rows.start, each.rows.stop) for each in cleared if isinstance(each.rows, slice))
+        edges = [0, *[edge for gate in gates for edge in gate], recurrent.size(0)]
+        return [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+
+    def _has_memory_like(self, weights: LayerWeights) -> bool:
+        """Whether there is memory for such weights; it is made where it can be."""
+        form = _form(weights)
+        if form != self._form:
+            if not _can_be_kept(weights):
+                return False
+            with torch.inference_mode(mode=False):
+                self._memory = weights._replace(projection=None).map(lambda weight: torch.empty_like(weight.detach()))
+            self._form, self._cleared, self._rows = form, None, {}
+        return True
+
+    def _rows_of(self, name: object, rows: slice | Tensor) -> _Rows:
+        """Views are made once: to make one takes as long as to write into it."""
+        if name not in self._rows:
+            if len(self._rows) >= VIEWS:
+                self._rows.clear()
+            assert self._memory is not None
+            read, recurrent, input_bias, hidden_bias = map(partial(view_of, rows), self._memory.tensors())
+            self._rows[name] = _Rows([read, recurrent], input_bias, hidden_bias)
+        return self._rows[name]
+
+
+def _names(clamped: Sequence[ClampedRows]) -> tuple[object, ...]:
+    return tuple([each.name for each in clamped])
+
+
+def may_be_kept() -> bool:
+    """Whether memory may be used again: a graph could hold it, and inside a transform it would be the transform's."""
+    return not torch.is_grad_enabled() and not in_a_transform()
+
+
+def _can_be_kept(weights: LayerWeights) -> bool:
+    """Whether we know how to keep such weights, and they are not too much to be held by us."""
+    known = weights.input_bias is not None and weights.hidden_bias is not None
+    known = known and all([tensor.is_contiguous() for tensor in weights.tensors()])
+    return known and weights.input_hidden.device.type == "cpu" and bytes_of_matrices(weights) <= MOST
+
+
+def bytes_of_matrices(weights: LayerWeights) -> int:
+    """What counts against :data:`MOST`."""
+    return weights.input_hidden.nbytes + weights.hidden_hidden.nbytes
+
+
+def _form(weights: LayerWeights) -> tuple[object, ...]:
+    """The same for weights for which the same memory serves."""
+    tensors = weights.tensors()
+    return tensors[0].device, *[(tensor.shape, tensor.dtype, tensor.is_contiguous()) for tensor in tensors]
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.of_place: dict[int, KeptWeights] = {}
+
+
+_of_thread = _OfThread()
+
+
+def kept_for_now(place: int) -> KeptWeights:
+    """Memory of this thread for one of the layers and directions that are about to run at once."""
+    if place not in _of_thread.of_place:
+        _of_thread.of_place[place] = KeptWeights(weights_hold=False)
+    return _of_thread.of_place[place]

@@ -1,0 +1,112 @@
+"""A stack that was run under edits before: a call like that one goes straight to the kernel.
+
+To read a call, to lay edits out over it and to fold them takes a tenth of a short sequence's time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.carrying_out import has_nan
+from rnnwidget.editing.edit import Edit
+from rnnwidget.editing.folded import Folded
+from rnnwidget.editing.kept_weights import KeptWeights, Rewriting, may_be_kept
+from rnnwidget.recording.modules import Layer
+from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
+
+KEPT = 4
+"""How many stacks under edits a thread remembers."""
+
+_Form = tuple[object, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStack:
+    """What calls of one form come to, which begin from zero: what is done to the weights of each layer and direction.
+
+    ``holds`` puts the hidden units of the top layer in their places.
+    """
+
+    edits: tuple[Edit, ...]
+    layers: tuple[Layer, ...]
+    kernel: Kernel
+    form: _Form
+    sides: tuple[tuple[KeptWeights, Rewriting] | None, ...]
+    clamps: bool
+    holds: Folded | None
+
+    def is_for(self, edits: Sequence[Edit], layers: tuple[Layer, ...], kernel: Kernel, args: tuple[Any, ...]) -> bool:
+        """Whether a call is like the one that was prepared; edits and layers are compared by identity."""
+        return (
+            layers is self.layers
+            and kernel is self.kernel
+            and (args[0].shape, args[0].dtype, args[0].device, *args[3:]) == self.form
+            and len(edits) == len(self.edits)
+            and all([one is other for one, other in zip(edits, self.edits, strict=True)])
+        )
+
+    def run(self, args: tuple[Any, ...]) -> tuple[Tensor, ...] | None:
+        """What the kernel returns; None where the weights are others, or hold what is not finite."""
+        inputs, states, flat = args[:3]
+        each, weights = len(flat) // len(self.sides), list(flat)
+        for number, side in enumerate(self.sides):
+            if side is not None:
+                memory, rewriting = side
+                own = slice(number * each, (number + 1) * each)
+                rewritten = memory.again(LayerWeights(*flat[own]), rewriting)
+                if rewritten is None:
+                    return None
+                weights[own] = rewritten.tensors()
+        returned: tuple[Tensor, ...] = self.kernel(inputs, states, weights, *args[3:])
+        if self.holds is not None:
+            self.holds.handed_out(returned[0])
+            self.holds.handed_out(returned[1][-1])
+        return None if self.clamps and has_nan(returned[1]) else returned
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.prepared: list[PreparedStack] = []
+
+
+_of_thread = _OfThread()
+
+
+def prepare(
+    edits: tuple[Edit, ...],
+    layers: tuple[Layer, ...],
+    call: RecurrentCall,
+    sides: Sequence[tuple[KeptWeights, Folded] | None],
+) -> None:
+    """Remember what a call came to, if it begins from zero and its weights are in memory that is kept."""
+    if call.kernel is None or call.layout.packed or not call.from_zero:
+        return
+    done: list[tuple[KeptWeights, Rewriting] | None] = []
+    for side in sides:
+        if side is not None and side[1].rewriting is None:
+            return
+        done.append(None if side is None or side[1].rewriting is None else (side[0], side[1].rewriting))
+    rest = (call.weights[0][0].input_bias is not None, len(call.weights), call.dropout, call.training)
+    form = call.input.shape, call.input.dtype, call.input.device, *rest, call.directions == 2, call.layout.batch_first
+    folded = [side[1] for side in sides if side is not None]
+    holds = folded[-1] if folded[-1].held is not None else None
+    clamps = any([each.clamps for each in folded])
+    stack = PreparedStack(edits, layers, call.kernel, form, tuple(done), clamps, holds)
+    _of_thread.prepared = [stack, *_of_thread.prepared[: KEPT - 1]]
+
+
+def run_as_before(
+    edits: Sequence[Edit], layers: tuple[Layer, ...], kernel: Kernel, args: tuple[Any, ...]
+) -> tuple[Tensor, ...] | None:
+    """What the kernel returns under ``edits`` in a call from zero like an earlier one; None where there was none."""
+    for prepared in _of_thread.prepared:
+        if prepared.is_for(edits, layers, kernel, args):
+            return prepared.run(args) if may_be_kept() and not torch.is_autocast_enabled("cpu") else None
+    return None
