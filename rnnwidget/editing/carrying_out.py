@@ -87,10 +87,10 @@ def _carried_out(
         _Direction(call, index, side, of_side, cuts[side] if cuts else 0, folds[side], memory)
         for side, of_side in enumerate(edits)
     ]
-    done = [side.run(inputs, tuple([state[side.side] for state in initial])) for side in sides]
-    output = torch.cat([hidden for hidden, _ in done], dim=-1) if len(done) > 1 else done[0][0]
-    output = _as_the_kernel_has_it(call, output)
-    finals = tuple([torch.stack(states) for states in zip(*[states for _, states in done], strict=True)])
+    begun = _by_side(initial, len(sides))
+    done = [side.run(inputs, states) for side, states in zip(sides, begun, strict=True)]
+    output = _as_the_kernel_has_it(call, _together([hidden for hidden, _ in done], -1))
+    finals = tuple([_together(states, 0) for states in zip(*[states for _, states in done], strict=True)])
     return Carried(LayerOutput(output, finals), tuple([side.path for side in sides]))
 
 
@@ -177,7 +177,7 @@ def _steps_rather(steps: int, inputs: Tensor, *others: Tensor) -> bool:
 
 
 class _Direction:
-    """One direction of one layer, run leg by leg in its own order of reading."""
+    """One direction of one layer, run leg by leg in its own order of reading; states are (1, batch, unit)."""
 
     def __init__(
         self,
@@ -280,9 +280,10 @@ class _Direction:
                 self._call.family,
                 self._weights.map(lambda weight: weight.to(dtype)),
                 padded.to(dtype),
-                tuple(state.to(dtype) for state in states),
+                tuple(state[0].to(dtype) for state in states),
                 edits,
                 live,
                 graph=self._graph,
             )
-            return self._reading.unpadded(hidden, leg), reached
+            # A user may detach a final state in place, which is refused to a view.
+            return self._reading.unpadded(hidden, leg), tuple([torch.stack([state]) for state in reached])

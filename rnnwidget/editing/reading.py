@@ -17,7 +17,10 @@ States = tuple[Tensor, ...]
 
 
 class Reading(ABC):
-    """The inputs of a call as one direction reads them, and what it computes as the call has it."""
+    """The inputs of a call as one direction reads them, and what it computes as the call has it.
+
+    States are (1, batch, unit), as the kernel has them.
+    """
 
     def __init__(self, call: RecurrentCall, *, reverse: bool) -> None:
         self._call, self._layout, self._reverse = call, call.layout, reverse
@@ -61,8 +64,7 @@ class Reading(ABC):
     def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> tuple[Tensor, States]:
         """One leg on the kernel."""
         call = self._call._replace(layout=self._layout_of(leg), weights=((weights,),))
-        layer = call.run_layer((weights,), inputs, tuple([state.unsqueeze(0) for state in states]))
-        return layer.output, tuple([state[0] for state in layer.finals])
+        return call.run_layer((weights,), inputs, states)
 
 
 class DenseReading(Reading):
@@ -115,12 +117,12 @@ class PackedReading(Reading):
         return read[self._rows[leg.start] : self._rows[leg.stop]]
 
     def going_on(self, states: States, leg: Leg) -> States:
-        return tuple(state[: int(self._sizes[leg.start])] for state in states)
+        return tuple(state[:, : int(self._sizes[leg.start])] for state in states)
 
     def states_after(self, states: States, reached: States, leg: Leg) -> States:
         alive = int(self._sizes[leg.start])
         pairs = zip(reached, states, strict=True)
-        return tuple(torch.cat([new, old[alive:].to(new.dtype)]) for new, old in pairs)
+        return tuple(torch.cat([new, old[:, alive:].to(new.dtype)], dim=1) for new, old in pairs)
 
     def _sizes_of(self, leg: Leg) -> Tensor:
         return self._sizes[leg.start : leg.stop]
