@@ -3,28 +3,28 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rnnwidget.cells import register
-from rnnwidget.editing import (
-    Edit,
-    Intervention,
-    InterventionResult,
-    clamp,
-    edited,
-    intervene,
-    lesion,
-    nudge,
-    patch,
-    scale,
-    shift,
-)
-from rnnwidget.recording import LayerRecording, Recording, record
-
 if TYPE_CHECKING:
+    from rnnwidget import cells as cells
     from rnnwidget.analysis.ledger import Ledger, cell_ledger
+    from rnnwidget.cells import register
+    from rnnwidget.editing import (
+        Edit,
+        Intervention,
+        InterventionResult,
+        clamp,
+        edited,
+        intervene,
+        lesion,
+        nudge,
+        patch,
+        scale,
+        shift,
+    )
     from rnnwidget.editing.answer_steps import answer_steps
     from rnnwidget.editing.lesion_scores import LesionScores, lesion_scores
     from rnnwidget.editing.sweep import Sweep, sweep, sweep_steps
     from rnnwidget.gradients import gradient_flow
+    from rnnwidget.recording import LayerRecording, Recording, record
     from rnnwidget.recording.loading import load
     from rnnwidget.widgets.inspector import RNNInspector
 
@@ -60,21 +60,33 @@ __all__ = [
     "sweep_steps",
 ]
 
-# What a first look does not need loads when it is asked for. Widgets: scripts and servers do without ipywidgets. The
-# rest: an import that allocates much sets off a collection of all that PyTorch's left, which takes longer than ours.
-_LATER = {
-    "Ledger": "analysis.ledger",
-    "LesionScores": "editing.lesion_scores",
-    "RNNInspector": "widgets.inspector",
-    "Sweep": "editing.sweep",
-    "answer_steps": "editing.answer_steps",
-    "cell_ledger": "analysis.ledger",
-    "gradient_flow": "gradients",
-    "lesion_scores": "editing.lesion_scores",
-    "load": "recording.loading",
-    "sweep": "editing.sweep",
-    "sweep_steps": "editing.sweep",
+# Whatever is asked for loads then: scripts and servers do without ipywidgets, and who only imports does without all.
+_HOMES = {
+    "analysis.ledger": ("Ledger", "cell_ledger"),
+    "cells": ("register",),
+    "editing": (
+        "Edit",
+        "Intervention",
+        "InterventionResult",
+        "clamp",
+        "edited",
+        "intervene",
+        "lesion",
+        "nudge",
+        "patch",
+        "scale",
+        "shift",
+    ),
+    "editing.answer_steps": ("answer_steps",),
+    "editing.lesion_scores": ("LesionScores", "lesion_scores"),
+    "editing.sweep": ("Sweep", "sweep", "sweep_steps"),
+    "gradients": ("gradient_flow",),
+    "recording": ("LayerRecording", "Recording", "record"),
+    "recording.loading": ("load",),
+    "widgets.inspector": ("RNNInspector",),
 }
+_PARTS = {home.partition(".")[0] for home in _HOMES}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __dir__() -> list[str]:
@@ -82,6 +94,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATER:
-        return getattr(import_module(f"rnnwidget.{_LATER[name]}"), name)
-    raise AttributeError(f"module 'rnnwidget' has no attribute {name!r}")
+    if name in _PARTS:
+        return import_module(f"rnnwidget.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rnnwidget' has no attribute {name!r}")
+    found: object = getattr(import_module(f"rnnwidget.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found

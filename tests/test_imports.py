@@ -69,6 +69,22 @@ def test_the_engine_loads_no_widget_library() -> None:
 def test_every_public_name_is_there() -> None:
     for name in rnnwidget.__all__:
         assert getattr(rnnwidget, name) is not None
+    assert rnnwidget.cells.families()
+    with pytest.raises(AttributeError, match="has no attribute 'recorder'"):
+        rnnwidget.recorder  # noqa: B018
+
+
+def test_each_name_loads_what_it_needs() -> None:
+    script = """
+import sys, rnnwidget as rw
+loaded = lambda: {name.split(".")[1] for name in sys.modules if name.startswith("rnnwidget.")}
+print("torch" in sys.modules, loaded())
+rw.clamp
+print(sorted(loaded()))
+assert rw.cells.lstm.name == "lstm" and vars(rw)["clamp"] is rw.clamp
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert done.stdout.splitlines() == ["False set()", "['cells', 'editing', 'recording']"]
 
 
 def test_a_run_of_our_own_does_without_dynamo() -> None:

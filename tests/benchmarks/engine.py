@@ -107,7 +107,7 @@ def rows(seconds: float) -> Iterator[Row]:
     yield stepping(seconds)
     yield window(seconds)
     yield from memory()
-    yield imports(seconds)
+    yield from imports(seconds)
 
 
 def stepping(seconds: float) -> Row:
@@ -165,22 +165,30 @@ def memory() -> Iterator[Row]:
             yield Row(f"held by a recording, {load.name}", held / 1e6, (one_of_each + between) / 1e6, what, 1, "MB")
 
 
-def imports(seconds: float) -> Row:
-    """What `import rnnwidget` costs once torch is there, against `import torch`; each in an interpreter of its own."""
-    timed = "import time; s = time.perf_counter(); import torch; t = time.perf_counter(); import rnnwidget; "
-    timed += "print(t - s, time.perf_counter() - t)"
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPYCACHEPREFIX"] = folder
-        for _ in range(1 + max(3, int(seconds * 3))):
-            asked = subprocess.run(
-                [sys.executable, "-c", timed], check=True, capture_output=True, text=True, env=environment
-            )
-            runs.append(tuple(1000 * float(part) for part in asked.stdout.split()))
-    runs = runs[1:]  # the first one compiles
-    torch_alone, ours = (sorted(column)[len(runs) // 2] for column in zip(*runs, strict=True))
-    return Row("import rnnwidget, torch being imported", ours, torch_alone, "import torch", len(runs))
+def imports(seconds: float) -> Iterator[Row]:
+    """What `import rnnwidget` costs once torch is there, against `import torch`; each in an interpreter of its own.
+
+    What a name needs is loaded when it is asked for: the second row asks for a recording and edits.
+    """
+    asked = {
+        "import rnnwidget, torch being imported": "import rnnwidget",
+        "the same with record, edited and intervene": "from rnnwidget import record, edited, intervene",
+    }
+    for what, statement in asked.items():
+        timed = f"import time; s = time.perf_counter(); import torch; t = time.perf_counter(); {statement}; "
+        timed += "print(t - s, time.perf_counter() - t)"
+        runs = []
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+            environment["PYTHONPYCACHEPREFIX"] = folder
+            for _ in range(1 + max(3, int(seconds * 3))):
+                done = subprocess.run(
+                    [sys.executable, "-c", timed], check=True, capture_output=True, text=True, env=environment
+                )
+                runs.append(tuple(1000 * float(part) for part in done.stdout.split()))
+        runs = runs[1:]  # the first one compiles
+        torch_alone, ours = (sorted(column)[len(runs) // 2] for column in zip(*runs, strict=True))
+        yield Row(what, ours, torch_alone, "import torch", len(runs))
 
 
 def _held(recording: rw.Recording) -> list[Tensor]:
