@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -116,8 +116,7 @@ class SiteEdit:
         return changed if self.mask is None else torch.where(self.mask, changed, tensor)
 
 
-@dataclass(frozen=True)
-class Leg:
+class Leg(NamedTuple):
     """Steps that run as one, in the layer's order of reading: on the fused kernel, or step by step."""
 
     start: int

@@ -41,7 +41,9 @@ class EditList:
         self.edits = tuple(edits)
         self._wanted, self._earlier = paths, earlier
         self._by_place = any([_depends_on_place(edit) for edit in edits])
-        self._repeats = not self._by_place and paths is None and earlier is None
+        # A tensor may be written into, and is more than is to be held.
+        numbers = all([edit.number is not None for edit in edits])
+        self._repeats = numbers and not self._by_place and paths is None and earlier is None
         self.restart()
 
     def restart(self) -> None:
@@ -146,13 +148,13 @@ class EditList:
         return carried.output
 
     def run_whole(
-        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...]
+        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...], *, alone: bool
     ) -> LayerOutput | None:
         """Run all layers at once, where their edits fold into weights."""
         run = None if self._wanted is not None else run_whole_stack(call, edits)
         if run is None:
             return None
-        if self._repeats and all([edit.plain for of_side in edits for edit in of_side.edits]):
+        if self._repeats and alone and run.kept:
             prepare(self.edits, module.layers, call, run.sides)
         return run.output
 

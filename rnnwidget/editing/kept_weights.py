@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows, view_of
@@ -20,6 +21,8 @@ MOST = 2**24
 
 MUCH = 2**20
 """Bytes of a matrix from which it takes longer to copy rows that are at zero than to leave them out."""
+
+_ORDINARY = frozenset({Tensor, nn.Parameter})
 
 VIEWS = 16
 """Gates and units of which the rows are remembered."""
@@ -144,8 +147,10 @@ class KeptWeights:
             if not _can_be_kept(weights):
                 return False
             with torch.inference_mode(mode=False):
-                self._memory = weights._replace(projection=None).map(lambda weight: torch.empty_like(weight.detach()))
-            self._form, self._cleared, self._rows = form, None, {}
+                memory = weights._replace(projection=None).map(lambda weight: torch.empty_like(weight.detach()))
+            if type(memory.input_hidden) is not Tensor:  # a mode makes others, which nobody else can use
+                return False
+            self._memory, self._form, self._cleared, self._rows = memory, form, None, {}
         return True
 
     def _rows_of(self, name: object, rows: slice | Tensor) -> _Rows:
@@ -164,14 +169,16 @@ def _names(clamped: Sequence[ClampedRows]) -> tuple[object, ...]:
 
 
 def may_be_kept() -> bool:
-    """Whether memory may be used again: a graph could hold it, and inside a transform it would be the transform's."""
-    return not torch.is_grad_enabled() and not in_a_transform()
+    """Whether memory may be used again: a graph or a trace could hold it, tangents and transforms would be in it."""
+    traced = torch._C._get_tracing_state() is not None  # noqa: SLF001 - is_tracing() is a function of Python's
+    dual = forward_ad._current_level >= 0  # noqa: SLF001 - torch has no other way to ask
+    return not (torch.is_grad_enabled() or traced or dual or in_a_transform())
 
 
 def _can_be_kept(weights: LayerWeights) -> bool:
     """Whether we know how to keep such weights, and they are not too much to be held by us."""
     known = weights.input_bias is not None and weights.hidden_bias is not None
-    known = known and all([tensor.is_contiguous() for tensor in weights.tensors()])
+    known = known and all([type(tensor) in _ORDINARY and tensor.is_contiguous() for tensor in weights.tensors()])
     return known and weights.input_hidden.device.type == "cpu" and bytes_of_matrices(weights) <= MOST
 
 
@@ -183,7 +190,7 @@ def bytes_of_matrices(weights: LayerWeights) -> int:
 def _form(weights: LayerWeights) -> tuple[object, ...]:
     """The same for weights for which the same memory serves."""
     tensors = weights.tensors()
-    return tensors[0].device, *[(tensor.shape, tensor.dtype, tensor.is_contiguous()) for tensor in tensors]
+    return tensors[0].device, *[(type(each), each.shape, each.dtype, each.is_contiguous()) for each in tensors]
 
 
 class _OfThread(threading.local):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,7 @@ from rnnwidget.recording.own_step import site_widths
 from rnnwidget.recording.recurrent_call import RecurrentCall
 
 
-@dataclass(frozen=True)
-class CallPlace:
+class CallPlace(NamedTuple):
     """Where a call stands: how many steps of its run were ``done`` before it, and which run of its module it is."""
 
     done: int = 0

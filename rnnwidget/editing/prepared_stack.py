@@ -31,7 +31,7 @@ _Form = tuple[object, ...]
 class PreparedStack:
     """What calls of one form come to, which begin from zero: what is done to the weights of each layer and direction.
 
-    ``holds`` puts the hidden units of the top layer in their places.
+    ``held`` are hidden units of the top layer, and what they are.
     """
 
     edits: tuple[Edit, ...]
@@ -40,7 +40,7 @@ class PreparedStack:
     form: _Form
     sides: tuple[tuple[KeptWeights, Rewriting] | None, ...]
     clamps: bool
-    holds: Folded | None
+    held: tuple[Tensor, float] | None
 
     def is_for(self, edits: Sequence[Edit], layers: tuple[Layer, ...], kernel: Kernel, args: tuple[Any, ...]) -> bool:
         """Whether a call is like the one that was prepared; edits and layers are compared by identity."""
@@ -65,9 +65,9 @@ class PreparedStack:
                     return None
                 weights[own] = rewritten.tensors()
         returned: tuple[Tensor, ...] = self.kernel(inputs, states, weights, *args[3:])
-        if self.holds is not None:
-            self.holds.handed_out(returned[0])
-            self.holds.handed_out(returned[1][-1])
+        if self.held is not None:
+            returned[0].index_fill_(-1, *self.held)
+            returned[1][-1].index_fill_(-1, *self.held)
         return None if self.clamps and has_nan(returned[1]) else returned
 
 
@@ -95,10 +95,9 @@ def prepare(
         done.append(None if side is None or side[1].rewriting is None else (side[0], side[1].rewriting))
     rest = (call.weights[0][0].input_bias is not None, len(call.weights), call.dropout, call.training)
     form = call.input.shape, call.input.dtype, call.input.device, *rest, call.directions == 2, call.layout.batch_first
-    folded = [side[1] for side in sides if side is not None]
-    holds = folded[-1] if folded[-1].held is not None else None
-    clamps = any([each.clamps for each in folded])
-    stack = PreparedStack(edits, layers, call.kernel, form, tuple(done), clamps, holds)
+    held = None if sides[-1] is None else sides[-1][1].held
+    clamps = any([side is not None and side[1].clamps for side in sides])
+    stack = PreparedStack(edits, layers, call.kernel, form, tuple(done), clamps, held)
     _of_thread.prepared = [stack, *_of_thread.prepared[: KEPT - 1]]
 
 

@@ -39,6 +39,7 @@ class SideBySide(EditList):
 
     def __init__(self, variants: Sequence[Sequence[Edit]]) -> None:
         super().__init__([edit for edits in variants for edit in edits])
+        self._repeats = False
         self._variants = variants
         self.copies = 1 + len(variants)
         self._always = not self._by_place and all(edit.number is not None for edit in self.edits)

@@ -19,10 +19,14 @@ from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 
 class WholeRun(NamedTuple):
-    """What a stack gave, and what its edits came to in each layer and direction, in memory of that side."""
+    """What a stack gave, and what its edits came to in each layer and direction, in memory of that side.
+
+    ``kept`` says that the memory is this thread's for the next call.
+    """
 
     output: LayerOutput
     sides: Sequence[tuple[KeptWeights, Folded] | None]
+    kept: bool
 
 
 def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> WholeRun | None:
@@ -59,7 +63,7 @@ def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> WholeRu
         done[-1][1].handed_out(result.finals[0][-1])
     if any([each is not None and each[1].clamps for each in done]) and has_nan(result.finals[0]):
         return None
-    return WholeRun(result, done)
+    return WholeRun(result, done, kept)
 
 
 def _is_plain(call: RecurrentCall) -> bool:

@@ -22,8 +22,8 @@ class Editor(Protocol):
     """Gives the edits of each layer of a call, and carries a layer out under edits.
 
     ``goes_by_layer`` asks for every layer, edited or not; ``run_whole`` runs all layers at once where that can be,
-    ``run_as_before`` a call from zero like an earlier one, as the kernel would return it;
-    ``concerns`` tells whether there are edits for a module;
+    ``alone`` where all edits are its own; ``run_as_before`` runs a call from zero like an earlier one, as the kernel
+    would return it; ``concerns`` tells whether there are edits for a module;
     ``restart`` that the run that was begun does not count, and begins anew.
     ``begin`` and ``returned`` tell of the states as the user hands them in and gets them; ``again`` is a call that a
     backward makes once more, of which the user gets nothing.
@@ -51,7 +51,7 @@ class Editor(Protocol):
     ) -> LayerOutput: ...
 
     def run_whole(
-        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...]
+        self, module: RecurrentModule, call: RecurrentCall, edits: tuple[LayerEdits, ...], *, alone: bool
     ) -> LayerOutput | None: ...
 
     def run_as_before(self, module: RecurrentModule, kernel: Kernel, args: tuple[Any, ...]) -> States | None: ...
@@ -219,7 +219,7 @@ class Parties:
         if self.recorders or not self.editors or any([editor.goes_by_layer for _, editor in self.editors]):
             return None
         module, editor = self.editors[0]
-        return editor.run_whole(module, call, edits)
+        return editor.run_whole(module, call, edits, alone=self.only_editor is editor)
 
     @property
     def only_editor(self) -> Editor | None:

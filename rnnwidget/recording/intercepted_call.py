@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rnnwidget.recording.call_stack import call_on_stack, is_on_stack
 from rnnwidget.recording.clients import Parties, States, mixes_halves
 from rnnwidget.recording.kernel_watch import KernelWatch, watched_by
-from rnnwidget.recording.kernels import PYTORCHS_OWN, parse_kernel_call, states_of
+from rnnwidget.recording.kernels import PYTORCHS_OWN, begins_from_zero, parse_kernel_call, states_of
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.own_modules import (
     OwnArguments,
@@ -117,11 +117,9 @@ class InterceptedCall:
             return func(*args, **kwargs)
         if self.handed is not None:
             args = self._begun_again(func, args, self.handed)
-        elif not (self.given or kwargs) and type(self.module.module) in PYTORCHS_OWN:
-            editor = self.parties.only_editor
-            as_before = None if editor is None else editor.run_as_before(self.module, func, args)
+        elif not kwargs and begins_from_zero(self.module.module, self.given):
+            as_before = self._run_as_before(func, args)
             if as_before is not None:
-                self.handed = as_before[1:]
                 return as_before
         try:
             call = parse_kernel_call(func, args, self.module.module, self.module.family, self.sequence, self.given)
@@ -131,6 +129,16 @@ class InterceptedCall:
         with contextlib.nullcontext() if call.drops else nothing_drawn():
             returned = self._carried_through(call, func, args, kwargs)
         self.handed = _tensors(returned[1:] if call.form == "stack" else returned)
+        return returned
+
+    def _run_as_before(self, func: Any, args: tuple[Any, ...]) -> States | None:
+        editor = self.parties.only_editor
+        if editor is None:
+            return None
+        with nothing_drawn():
+            returned = editor.run_as_before(self.module, func, args)
+        if returned is not None:
+            self.handed = returned[1:]
         return returned
 
     def _begun_again(self, func: Any, args: tuple[Any, ...], handed: States) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from rnnwidget.cells import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.call_stack import packed_on_stack
+from rnnwidget.recording.model_hook import ModelHook
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 from rnnwidget.recording.sequences import SequenceLayout
 
@@ -36,7 +37,7 @@ def parse_kernel_call(
     NotImplementedError where a call cannot be read; the message says why.
     """
     if kernel in _CELLS:
-        return _parse_cell(kernel, arguments, family, from_zero=not given and type(module) in PYTORCHS_OWN)
+        return _parse_cell(kernel, arguments, family, from_zero=begins_from_zero(module, given))
     packed = not isinstance(arguments[3], bool)
     if packed and not isinstance(sequence, PackedSequence):
         sequence = packed_on_stack()
@@ -70,8 +71,16 @@ def parse_kernel_call(
         weights=_by_layer(flat, layers, 2 if bidirectional else 1, biased=biased, projected=projected),
         dropout=dropout,
         training=training,
-        from_zero=not given and type(module) in PYTORCHS_OWN,
+        from_zero=begins_from_zero(module, given),
     )
+
+
+def begins_from_zero(module: nn.Module, given: tuple[Tensor, ...]) -> bool:
+    """Whether PyTorch's own forward makes the states that a call begins from, since none were ``given``."""
+    if given or type(module) not in PYTORCHS_OWN or "forward" in vars(module):
+        return False
+    hooks = module._forward_pre_hooks
+    return not hooks or isinstance(next(reversed(hooks.values())), ModelHook)
 
 
 def weights_of(stack: nn.RNNBase) -> tuple[tuple[LayerWeights, ...], ...]:

@@ -1,5 +1,7 @@
 """A call like an earlier one under the same edits gives what it would have given without the earlier one."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from unittest.mock import patch
 
@@ -8,10 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
 
 import rnnwidget as rw
-from rnnwidget.editing import prepared_stack
+from rnnwidget.editing import kept_weights, prepared_stack, whole_stack
 from rnnwidget.editing.prepared_stack import run_as_before
+from rnnwidget.editing.variants import Variants
 from tests.cases import Case, assert_same_bits, cases
 from tests.editing.test_whole_stack import by_layer, edits_of
 from tests.threads import in_a_new_thread
@@ -150,6 +155,118 @@ def test_who_looks_and_another_who_edits_are_not_passed_by() -> None:
             found, straight = again(lambda: model(X), model, edit)
         assert straight == 0
         assert_same_bits(found, plainly(model, EDITS["shift"], edit))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("outer", [[EDITS["shift"]], []])
+def test_edits_of_an_inner_block_end_with_it(outer: list[rw.Edit]) -> None:
+    model, expected = lstm(), plainly(lstm(), *outer)
+    with rw.edited(model, *outer):
+        for _ in range(2):
+            assert_same_bits(model(X), expected)
+            with rw.edited(model, EDITS["clamp"]):
+                model(X)
+    with rw.edited(model, *outer):
+        assert_same_bits(model(X), expected)
+
+
+@torch.no_grad()
+def test_a_sweep_of_edits_that_were_used_before_is_run_at_once() -> None:
+    model, values, x = nn.LSTM(3, 40), [value / 20 for value in range(1, 20)], X[:, :1]
+    edits, at_once, found = {value: rw.clamp("f", value) for value in values}, Variants.at_once, []
+    copies = x.expand(-1, 1 + len(values), -1).contiguous()
+    again(lambda: model(copies), model, *edits.values())
+
+    def counted(*arguments: object) -> object:
+        found.append(at_once(*arguments))
+        return found[-1]
+
+    def straight(*arguments: tuple[Tensor, ...]) -> object:
+        returned = run_as_before(*arguments)
+        assert returned is None or arguments[3][0].size(1) == 1
+        return returned
+
+    with patch.object(Variants, "at_once", counted), patch("rnnwidget.editing.edited.run_as_before", straight):
+        for time in range(3):
+            rw.sweep(model, x, edit_of=edits.__getitem__, values=values, progress=False)
+            assert len(found) == time + 1
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", EDITS)
+def test_what_is_traced_computes_the_weights_anew(name: str) -> None:
+    model, edit = nn.Sequential(lstm(), Outputs()), EDITS[name]
+    with rw.edited(model, edit):
+        model(X)
+    with rw.edited(model, edit):
+        traced = torch.jit.trace(model, X, check_trace=False)
+        expected = model(2 * X)
+    torch.testing.assert_close(traced(2 * X), expected)
+
+
+class Outputs(nn.Module):
+    """The output alone of what PyTorch's modules return."""
+
+    def forward(self, returned: tuple[Tensor, object]) -> Tensor:
+        return returned[0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("edit", [rw.clamp("z", 0.3), rw.shift("z", 0.5), rw.lesion([2])], ids=repr)
+def test_forward_derivatives(edit: rw.Edit) -> None:
+    model, x = nn.GRU(3, 4).double(), X.double()
+    weights = dict(model.named_parameters())
+
+    def called(step: float | None) -> Tensor:
+        with rw.edited(model, edit):
+            if step is not None:
+                return torch.func.functional_call(model, {name: w + step for name, w in weights.items()}, (x,))[0]
+            dual = {name: forward_ad.make_dual(w, torch.ones_like(w)) for name, w in weights.items()}
+            return torch.func.functional_call(model, dual, (x,))[0]
+
+    for _ in range(2):
+        with forward_ad.dual_level():
+            slope = forward_ad.unpack_dual(called(None)).tangent
+        torch.testing.assert_close(slope, (called(1e-6) - called(-1e-6)) / 2e-6, atol=1e-6, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_stacks_that_are_too_large_are_not_held() -> None:
+    edit = rw.clamp("f", 0.3)
+    with patch.object(prepared_stack._of_thread, "prepared", []), patch.object(whole_stack, "MOST", 0):
+        model = nn.LSTM(3, 4, num_layers=2)
+        assert [again(lambda: model(X), model, edit)[1] for _ in range(2)] == [0, 0]
+        assert not prepared_stack._of_thread.prepared
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", EDITS)
+def test_a_model_that_is_let_go_of_is_gone(name: str) -> None:
+    model = lstm()
+    again(lambda: model(X), model, EDITS[name])
+    kept = [weakref.ref(tensor) for tensor in model.parameters()]
+    del model
+    gc.collect()
+    assert not any(reference() is not None for reference in kept)
+
+
+@torch.no_grad()
+def test_fake_tensors_leave_no_memory_of_theirs() -> None:
+    model, edit = lstm(), rw.shift("i", 0.5)
+    with patch.object(kept_weights._of_thread, "of_place", {}):
+        with FakeTensorMode(allow_non_fake_inputs=True), rw.edited(model, edit):
+            model(X)
+        for _ in range(2):
+            assert_same_bits(again(lambda: model(X), model, edit)[0], plainly(model, edit))
+
+
+@torch.no_grad()
+def test_a_value_that_is_written_into() -> None:
+    model, clamp, shift = lstm(), EDITS["clamp"], rw.shift("i", torch.zeros(4))
+    for value in (0.0, 0.0, 3.0):
+        shift.value.fill_(value)
+        assert_same_bits(again(lambda: model(X), model, clamp, shift)[0], plainly(model, clamp, shift))
 
 
 def test_modes_in_which_memory_is_not_used_again() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -352,6 +353,37 @@ def test_the_users_own_hooks_keep_working() -> None:
         module(torch.randn(5, 1, 3, requires_grad=True))[0].sum().backward()
     assert seen == ["before", "after", "backward"]
     assert recording.gradient_flow()["l0"].hidden.isfinite().all()
+
+
+def _hook_inside_the_block(model: nn.LSTM, x: Tensor, states: tuple[Tensor, Tensor]) -> object:
+    handle = model.register_forward_pre_hook(lambda _, given: (given[0], states))
+    try:
+        return model(x)
+    finally:
+        handle.remove()
+
+
+def _forward_of_its_own(model: nn.LSTM, x: Tensor, states: tuple[Tensor, Tensor]) -> object:
+    model.forward = lambda x: nn.LSTM.forward(model, x, states)
+    try:
+        return model(x)
+    finally:
+        del model.forward
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("call", [_hook_inside_the_block, _forward_of_its_own])
+def test_states_that_somebody_gives_behind_our_hook(call: Callable[..., object]) -> None:
+    torch.manual_seed(0)
+    model, x, lesion = nn.LSTM(3, 4, num_layers=2), torch.randn(6, 2, 3), rw.lesion([1], layer="l1")
+    states = torch.randn(2, 2, 4), torch.randn(2, 2, 4)
+    with rw.record(model) as recording:
+        assert_same_bits(call(model, x, states), model(x, states))
+    assert all(layer.replay_error < 1e-5 for name in recording.layers for layer in recording.calls(name))
+    with rw.edited(model, lesion):
+        model(x)
+        expected = model(x, states)
+        assert_same_bits(call(model, x, states), expected)
 
 
 def test_other_modules_run_outside_our_mode() -> None:
