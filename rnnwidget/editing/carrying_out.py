@@ -193,7 +193,7 @@ class _Direction:
         assert isinstance(weights, LayerWeights)
         self.side, self._call, self._weights = side, call, weights
         self._reading: Reading = (PackedReading if call.layout.packed else DenseReading)(call, reverse=side == 1)
-        self._edits = edits.arranged(self._reading.arranged)
+        self._edits = edits if self._reading.as_it_is else edits.arranged(self._reading.arranged)
         self._path, self._cut, self._memory = edits.path, cut, memory
         self._folds = {} if folded is None else {(0, call.layout.steps): folded}
         self._done: list[Leg] = []
@@ -208,8 +208,9 @@ class _Direction:
         """The hidden states by input position, time first or packed, and the final states in call order."""
         with uncast(inputs):
             read = self._reading.read(inputs)
-        values = [edit.value for edit in self._edits.edits]
-        self._graph = _needs_graph(inputs, *states, *self._weights.tensors(), *values)
+        self._graph = torch.is_grad_enabled() and _needs_graph(
+            inputs, *states, *self._weights.tensors(), *[edit.value for edit in self._edits.edits]
+        )
         for leg in self._legs(read):
             states = self._run(leg, read, states)
         whole = self._pieces[0] if len(self._pieces) == 1 else torch.cat(self._pieces)

@@ -22,6 +22,8 @@ class Calls(NamedTuple):
 def warn_of_missed_steps(called: str, edits: Iterable[Edit], calls: Iterable[tuple[RecurrentModule, Calls]]) -> None:
     """RuntimeWarning for the first edit that touched nothing for want of a call as long as its steps."""
     every = list(calls)
+    if all([number == 1 for _, (number, _) in every]):
+        return
     for edit in edits:
         meant = [
             (layer.name, of_module) for module, of_module in every for layer in module.layers if edit.is_for(layer)

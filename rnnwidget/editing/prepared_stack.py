@@ -67,7 +67,7 @@ class PreparedStack:
         returned: tuple[Tensor, ...] = self.kernel(inputs, states, weights, *args[3:])
         if self.held is not None:
             returned[0].index_fill_(-1, *self.held)
-            returned[1][-1].index_fill_(-1, *self.held)
+            (returned[1] if len(self.sides) == 1 else returned[1][-1]).index_fill_(-1, *self.held)
         return None if self.clamps and has_nan(returned[1]) else returned
 
 

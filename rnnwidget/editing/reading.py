@@ -24,6 +24,8 @@ class Reading(ABC):
 
     def __init__(self, call: RecurrentCall, *, reverse: bool) -> None:
         self._call, self._layout, self._reverse = call, call.layout, reverse
+        self.as_it_is = not (reverse or call.layout.packed)
+        """Whether the order of this reading is that of the input, so that nothing has to be arranged."""
 
     @abstractmethod
     def arranged(self, tensor: Tensor) -> Tensor:

@@ -88,8 +88,9 @@ class Twin:
         modules are left to recordings, which compare them.
         """
         self._make_once()
+        found = looked_at(self._original)
         others = [tensor for tensor in tensors_of(self._original) if id(tensor) not in self._recurrent]
-        return looked_at(self._original)._replace(others=contents(others) if others else ())
+        return found._replace(others=contents(others)) if others else found
 
     @property
     def counted(self) -> ModelState:
