@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import forward_ad
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows, view_of
+from rnnwidget.recording.same_values import ORDINARY
 from rnnwidget.recording.transforms import in_a_transform
 
 MOST = 2**24
@@ -21,8 +22,6 @@ MOST = 2**24
 
 MUCH = 2**20
 """Bytes of a matrix from which it takes longer to copy rows that are at zero than to leave them out."""
-
-_ORDINARY = frozenset({Tensor, nn.Parameter})
 
 VIEWS = 16
 """Gates and units of which the rows are remembered."""
@@ -178,7 +177,7 @@ def may_be_kept() -> bool:
 def _can_be_kept(weights: LayerWeights) -> bool:
     """Whether we know how to keep such weights, and they are not too much to be held by us."""
     known = weights.input_bias is not None and weights.hidden_bias is not None
-    known = known and all([type(tensor) in _ORDINARY and tensor.is_contiguous() for tensor in weights.tensors()])
+    known = known and all([type(tensor) in ORDINARY and tensor.is_contiguous() for tensor in weights.tensors()])
     return known and weights.input_hidden.device.type == "cpu" and bytes_of_matrices(weights) <= MOST
 
 

@@ -65,10 +65,15 @@ class PreparedStack:
                     return None
                 weights[own] = rewritten.tensors()
         returned: tuple[Tensor, ...] = self.kernel(inputs, states, weights, *args[3:])
-        if self.held is not None:
-            returned[0].index_fill_(-1, *self.held)
-            (returned[1] if len(self.sides) == 1 else returned[1][-1]).index_fill_(-1, *self.held)
-        return None if self.clamps and has_nan(returned[1]) else returned
+        return returned if holds(returned[0], returned[1], self.held, clamps=self.clamps) else None
+
+
+def holds(output: Tensor, reached: Tensor, held: tuple[Tensor, float] | None, *, clamps: bool) -> bool:
+    """Put held units of the top layer in their places; False where what the kernel gave is no edited model's."""
+    if held is not None:
+        output.index_fill_(-1, *held)
+        (reached if reached.size(0) == 1 else reached[-1]).index_fill_(-1, *held)
+    return not (clamps and has_nan(reached))
 
 
 class _OfThread(threading.local):

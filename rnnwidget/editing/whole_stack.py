@@ -10,10 +10,11 @@ import torch
 from rnnwidget.cells.edits import LayerEdits, SiteEdit
 from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.editing.carrying_out import SHORT, has_nan
+from rnnwidget.editing.carrying_out import SHORT
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
 from rnnwidget.editing.kept_weights import MOST, KeptWeights, bytes_of_matrices, kept_for_now
+from rnnwidget.editing.prepared_stack import holds
 from rnnwidget.recording.clients import autocast_of
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
@@ -58,12 +59,9 @@ def run_whole_stack(call: RecurrentCall, edits: Sequence[LayerEdits]) -> WholeRu
     directions = call.directions
     by_layer = [tuple(weights[start : start + directions]) for start in range(0, len(weights), directions)]
     result = call._replace(weights=tuple(by_layer)).run_lowest(len(by_layer))
-    if done[-1] is not None and done[-1][1].held is not None:
-        done[-1][1].handed_out(result.output)
-        done[-1][1].handed_out(result.finals[0][-1])
-    if any([each is not None and each[1].clamps for each in done]) and has_nan(result.finals[0]):
-        return None
-    return WholeRun(result, done, kept)
+    held = None if done[-1] is None else done[-1][1].held
+    clamps = any([each is not None and each[1].clamps for each in done])
+    return WholeRun(result, done, kept) if holds(result.output, result.finals[0], held, clamps=clamps) else None
 
 
 def _is_plain(call: RecurrentCall) -> bool:

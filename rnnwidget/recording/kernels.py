@@ -76,7 +76,10 @@ def parse_kernel_call(
 
 
 def begins_from_zero(module: nn.Module, given: tuple[Tensor, ...]) -> bool:
-    """Whether PyTorch's own forward makes the states that a call begins from, since none were ``given``."""
+    """Whether PyTorch's own forward makes the states that a call begins from.
+
+    None were ``given`` when our hook was called, and no hook of somebody's own comes after it, which may give some.
+    """
     if given or type(module) not in PYTORCHS_OWN or "forward" in vars(module):
         return False
     hooks = module._forward_pre_hooks

@@ -10,7 +10,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-_ORDINARY = frozenset({Tensor, nn.Parameter})
+ORDINARY = frozenset({Tensor, nn.Parameter})
+"""Classes of tensors that are nothing but their memory."""
+
 _IS_POSIX = os.name == "posix"
 
 
@@ -40,7 +42,7 @@ def same_values(one: Tensor, other: Tensor) -> bool:
 
 def _is_plain_memory(tensor: Tensor) -> bool:
     return (
-        type(tensor) in _ORDINARY
+        type(tensor) in ORDINARY
         and tensor.is_cpu
         and _IS_POSIX
         and tensor.layout is torch.strided
