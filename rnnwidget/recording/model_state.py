@@ -13,13 +13,13 @@ from rnnwidget.recording.model_hook import ModelHook
 
 
 class ModelState(NamedTuple):
-    """Where a model's parameters lie, how often each of its tensors has been written to, and what is in training mode.
+    """How a model's parameters lie, how often each of its tensors has been written to, and what is in training mode.
 
     ``hooks`` are those of a person's own by their numbers; ``others`` tells the contents of what recordings do not
     compare.
     """
 
-    addresses: tuple[tuple[int, torch.dtype, tuple[int, ...]], ...]
+    addresses: tuple[tuple[int, torch.dtype, tuple[int, ...], tuple[int, ...]], ...]
     versions: tuple[int | None, ...]
     training: tuple[bool, ...]
     hooks: tuple[int, ...] = ()
@@ -30,7 +30,7 @@ def looked_at(model: nn.Module) -> ModelState:
     """Addresses tell a parameter that was replaced or moved from one that was stepped in place."""
     parts = modules_of(model)
     addresses = [
-        (parameter.data_ptr(), parameter.dtype, parameter.shape)
+        (parameter.data_ptr(), parameter.dtype, parameter.shape, parameter.stride())
         for part in parts
         for parameter in part._parameters.values()
         if parameter is not None

@@ -164,14 +164,17 @@ def test_what_is_replaced_by_its_like_does_not_make_every_run_twice(
     assert apart == []
 
 
-@pytest.mark.parametrize("kind", ["order", "hook"])
+@pytest.mark.parametrize("kind", ["order", "transposed", "hook"])
 def test_the_unedited_run_is_made_again_where_only_the_order_or_a_hook_is_new(kind: str) -> None:
     model = nn.Sequential(Last(), nn.Linear(4, 4, dtype=torch.float64))
     runner = rw.Intervention(model, X)
-    if kind == "order":
-        model[1].weight.data.copy_(model[1].weight.data.flip(0))
-    else:
-        model[1].register_forward_hook(lambda module, given, output: 2 * output)
+    match kind:
+        case "order":
+            model[1].weight.data.copy_(model[1].weight.data.flip(0))
+        case "transposed":
+            model[1].weight.data = model[1].weight.data.t()
+        case "hook":
+            model[1].register_forward_hook(lambda module, given, output: 2 * output)
     assert_same_bits(runner.baseline, model(X))
     assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
 
