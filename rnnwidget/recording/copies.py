@@ -42,7 +42,13 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
                 if id(tensor) not in memo:
                     memo[id(tensor)] = tensor.detach().clone()
         with PrivateRandomness():  # a class may draw what it is made with once more
-            return without_hooks(copy.deepcopy(module, memo))
+            copied = without_hooks(copy.deepcopy(module, memo))
+    for part in modules_of(copied):
+        if isinstance(part, nn.RNNBase):
+            # By these a copy would find its weights changed and list the parameters, whatever was listed before.
+            named = [getattr(part, name, None) for name in part._flat_weights_names]  # noqa: SLF001 - no other list
+            vars(part)["_flat_weight_refs"] = [None if each is None else weakref.ref(each) for each in named]
+    return copied
 
 
 def bare(copied: nn.Module) -> nn.Module:

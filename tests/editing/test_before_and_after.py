@@ -179,6 +179,19 @@ def test_the_unedited_run_is_made_again_where_only_the_order_or_a_hook_is_new(ki
     assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
 
 
+@pytest.mark.parametrize("around", [nn.Identity(), nn.Flatten()])
+def test_weights_that_the_kernel_is_given_beside_the_parameters(around: nn.Module) -> None:
+    rnn = nn.LSTM(3, 4, dtype=torch.float64)
+    model = rnn if isinstance(around, nn.Identity) else nn.Sequential(Last(), around)
+    rnn = model if model is rnn else model[0].rnn
+    with torch.no_grad():
+        runner = rw.Intervention(model, X)
+        runner.run([rw.clamp("f", 0.5, steps=slice(2, None))])
+        for factor in (2, 3):
+            rnn._flat_weights = [factor * weight for weight in rnn.parameters()]
+            assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
+
+
 class Last(nn.Module):
     def __init__(self) -> None:
         super().__init__()
