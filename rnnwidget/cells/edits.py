@@ -44,6 +44,15 @@ class SiteEdit:
         return self.value.size(0) == 1 and (self.mask is None or self.mask.size(0) == 1)
 
     @cached_property
+    def inside(self) -> SiteEdit:
+        """The edit as it is at each step of its ``window``."""
+        assert self.window is not None
+        mask = None
+        if self.units is not None and self.mask is not None:
+            mask = self.mask[self.window[0] : self.window[0] + 1]
+        return SiteEdit(self.site, self.operation, self.value, mask, self.number, self.units)
+
+    @cached_property
     def places(self) -> Int[Tensor, " unit"]:
         """The ``units`` as an index."""
         with torch.inference_mode(mode=False):

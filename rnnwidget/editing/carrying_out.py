@@ -6,7 +6,6 @@ another run has already done from the same state on the same inputs is not done 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -20,9 +19,10 @@ from rnnwidget.editing.autocast import autocast_result, uncast
 from rnnwidget.editing.earlier_runs import LayerMemory
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
-from rnnwidget.editing.kept_weights import KeptWeights, kept_for_now
+from rnnwidget.editing.kept_weights import kept_for_now
 from rnnwidget.editing.legs import cuts_of, edits_between
-from rnnwidget.editing.reading import DenseReading, PackedReading, Reading
+from rnnwidget.editing.overflow import has_nan
+from rnnwidget.editing.reading import ReadInputs
 from rnnwidget.editing.stepping import stepped, stepped_module
 from rnnwidget.recording.clients import autocast_of, mixes_halves
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
@@ -73,38 +73,43 @@ def _carried_out(
     cuts: tuple[int, ...],
     memory: LayerMemory | None,
 ) -> Carried:
-    plain = ((),) * call.directions
-    folds = [
-        _fold_of_all_time(call, side, of_side, _kept(memory, number))
-        for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))
-        if isinstance(side, LayerWeights)
-    ]
+    folds: list[Folded | None] = [None] * len(edits)
     if not any(cuts) or call.layout.steps == 0:
+        folds = [
+            _fold_of_all_time(call, side, of_side, number, memory)
+            for number, (side, of_side) in enumerate(zip(call.weights[index], edits, strict=True))
+            if isinstance(side, LayerWeights)
+        ]
         joint = _joint(call, index, inputs, initial, edits, folds)
         if joint is not None:
-            return Carried(joint, plain)
-    sides = [
-        _Direction(call, index, side, of_side, cuts[side] if cuts else 0, folds[side], memory)
-        for side, of_side in enumerate(edits)
-    ]
-    begun = _by_side(initial, len(sides))
-    done = [side.run(inputs, states) for side, states in zip(sides, begun, strict=True)]
-    output = _as_the_kernel_has_it(call, _together([hidden for hidden, _ in done], -1))
-    finals = tuple([_together(states, 0) for states in zip(*[states for _, states in done], strict=True)])
-    return Carried(LayerOutput(output, finals), tuple([side.path for side in sides]))
+            return Carried(joint, ((),) * len(edits))
+    outputs, reached, paths = [], [], []
+    for side, states in enumerate(_by_side(initial, len(edits))):
+        cut = cuts[side] if cuts else 0
+        direction = _Direction(call, index, side, inputs, edits[side], cut, folds[side], memory)
+        output, states_after = direction.run(states)
+        outputs.append(output)
+        reached.append(states_after)
+        paths.append(direction.path)
+    finals = reached[0] if len(reached) == 1 else tuple([torch.cat(states) for states in zip(*reached, strict=True)])
+    return Carried(LayerOutput(_as_the_kernel_has_it(call, _together(outputs, -1)), finals), tuple(paths))
 
 
-def _kept(memory: LayerMemory | None, side: int) -> KeptWeights:
-    return kept_for_now(side) if memory is None else memory.weights(side)
+def _fold(
+    call: RecurrentCall, weights: LayerWeights, edits: tuple[SiteEdit, ...], side: int, memory: LayerMemory | None
+) -> Folded | None:
+    if memory is None:
+        return fold(call.family, weights, edits, kept_for_now(side))
+    return memory.folded(call.family, weights, side, edits)
 
 
 def _fold_of_all_time(
-    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, kept: KeptWeights
+    call: RecurrentCall, weights: LayerWeights, edits: LayerEdits, side: int, memory: LayerMemory | None
 ) -> Folded | None:
     """The weights of a direction that is edited in the same way at every step, None where they do not fold."""
     if edits.path or len(cuts_of(edits.edits, call.layout.steps)) > 2:
         return None
-    return fold(call.family, weights, edits_between(edits.edits, 0, call.layout.steps), kept)
+    return _fold(call, weights, edits_between(edits.edits, 0, call.layout.steps), side, memory)
 
 
 def _joint(
@@ -159,14 +164,6 @@ def _as_the_kernel_has_it(call: RecurrentCall, output: Tensor) -> Tensor:
     return output if call.layout.packed else call.layout.from_time_first(output)
 
 
-def has_nan(reached: Tensor) -> bool:
-    """True where folding has put what is not finite beside a clamped row's zeros or infinite bias.
-
-    No edited model has the NaN that comes of it; it stays in the state from then on, so the last hidden state tells.
-    """
-    return reached.numel() > 0 and math.isnan(reached.max().item())
-
-
 def _needs_graph(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
@@ -184,6 +181,7 @@ class _Direction:
         call: RecurrentCall,
         index: int,
         side: int,
+        inputs: Tensor,
         edits: LayerEdits,
         cut: int,
         folded: Folded | None,
@@ -192,9 +190,12 @@ class _Direction:
         weights = call.weights[index][side]
         assert isinstance(weights, LayerWeights)
         self.side, self._call, self._weights = side, call, weights
-        self._reading: Reading = (PackedReading if call.layout.packed else DenseReading)(call, reverse=side == 1)
+        known = None if memory is None else memory.read(call, side)
+        self._read = known or ReadInputs(call, side, inputs)
+        self._reading = self._read.reading
         self._edits = edits if self._reading.as_it_is else edits.arranged(self._reading.arranged)
-        self._path, self._cut, self._memory = edits.path, cut, memory
+        self._is_known, self._from_safe = known is not None, False
+        self._path, self._cut, self._memory, self._inputs = edits.path, cut, memory, inputs
         self._folds = {} if folded is None else {(0, call.layout.steps): folded}
         self._done: list[Leg] = []
         self._pieces: list[Tensor] = []
@@ -204,23 +205,21 @@ class _Direction:
         """The legs that were run."""
         return tuple(self._done)
 
-    def run(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+    def run(self, states: States) -> tuple[Tensor, States]:
         """The hidden states by input position, time first or packed, and the final states in call order."""
-        with uncast(inputs):
-            read = self._reading.read(inputs)
         self._graph = torch.is_grad_enabled() and _needs_graph(
-            inputs, *states, *self._weights.tensors(), *[edit.value for edit in self._edits.edits]
+            self._inputs, *states, *self._weights.tensors(), *[edit.value for edit in self._edits.edits]
         )
-        for leg in self._legs(read):
-            states = self._run(leg, read, states)
+        for leg in self._legs():
+            states = self._run(leg, states)
         whole = self._pieces[0] if len(self._pieces) == 1 else torch.cat(self._pieces)
         return self._reading.written(whole), states
 
-    def _legs(self, read: Tensor) -> list[Leg]:
+    def _legs(self) -> list[Leg]:
         steps = self._call.layout.steps
         cuts = cuts_of(self._edits.edits, steps, [self._cut])
         legs = list(self._path) or [Leg(start, stop) for start, stop in pairwise(cuts)]
-        if autocast_of(read.device.type) is not None and any(map(self._is_stepped, legs)):
+        if autocast_of(self._inputs.device.type) is not None and any(map(self._is_stepped, legs)):
             return [Leg(0, steps, stepped=True)]  # what we step is not in the precision of what autocast runs
         return legs
 
@@ -230,46 +229,52 @@ class _Direction:
 
     def _folded(self, leg: Leg, edits: tuple[SiteEdit, ...]) -> Folded | None:
         known = self._folds.get((leg.start, leg.stop))
-        return known or fold(self._call.family, self._weights, edits, _kept(self._memory, self.side))
+        return known or _fold(self._call, self._weights, edits, self.side, self._memory)
 
-    def _run(self, leg: Leg, read: Tensor, states: States) -> States:
+    def _run(self, leg: Leg, states: States) -> States:
         """Run a leg and tell the states after it."""
-        inputs, live = self._reading.part(read, leg), self._reading.going_on(states, leg)
-        edits = edits_between(self._edits.edits, leg.start, leg.stop)
-        if leg.stepped or (edits and _steps_rather(leg.stop - leg.start, inputs, *states)):
-            return self._stepped(leg, inputs, live, states)
+        live, edits = self._reading.going_on(states, leg), edits_between(self._edits.edits, leg.start, leg.stop)
+        if leg.stepped or (edits and _steps_rather(leg.stop - leg.start, self._inputs, *states)):
+            return self._stepped(leg, live, states)
         if not edits:
-            return self._done_with(leg, self._unedited(leg, inputs, live), states)
+            return self._done_with(leg, self._unedited(leg, live), states)
         folded = self._folded(leg, edits)
         if folded is None:
-            return self._stepped(leg, inputs, live, states)
+            return self._stepped(leg, live, states)
         if not folded.reaches(live, from_zero=self._call.from_zero and leg.start == 0):
-            states = self._run(Leg(leg.start, leg.start + 1, stepped=True), read, states)
-            return self._run(Leg(leg.start + 1, leg.stop), read, states) if leg.stop > leg.start + 1 else states
-        hidden, reached = self._reading.run_kernel(folded.weights, inputs, folded.handed_in(live), leg)
+            states = self._run(Leg(leg.start, leg.start + 1, stepped=True), states)
+            return self._run(Leg(leg.start + 1, leg.stop), states) if leg.stop > leg.start + 1 else states
+        hidden, reached = self._on_kernel(folded, leg, folded.handed_in(live))
         output = folded.handed_out(hidden)
-        if folded.clamps and has_nan(reached[0]):
-            return self._stepped(leg, inputs, live, states)
+        self._from_safe = self._from_safe and folded.safe and self._read.safe
+        if folded.clamps and not self._from_safe and has_nan(reached[0]):
+            return self._stepped(leg, live, states)
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 
-    def _unedited(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
+    def _on_kernel(self, folded: Folded, leg: Leg, states: States) -> LayerOutput:
+        inputs = self._read.part(leg)
+        packed = None if folded.packed is None else folded.packed.run(self._call, folded.weights, inputs, states)
+        return packed or self._reading.run_kernel(folded.weights, inputs, states, leg)
+
+    def _unedited(self, leg: Leg, states: States) -> tuple[Tensor, States]:
         memory = None if leg.start or leg.stop > self._cut or self._graph else self._memory
-        known = None if memory is None else memory.recall(self.side, leg, inputs)
-        if known is None:
-            known = self._reading.run_kernel(self._weights, inputs, states, leg)
-            if memory is not None:
-                memory.keep(self.side, leg, inputs, known)
-        return known
+        known = None if memory is None else memory.recall(self.side, leg, self._read)
+        self._from_safe = known is not None and known.safe and self._is_known
+        if known is not None:
+            return known.hidden, known.reached
+        result = self._reading.run_kernel(self._weights, self._read.part(leg), states, leg)
+        if memory is not None:
+            memory.keep(self.side, leg, self._read, result)
+        return result
 
     def _done_with(self, leg: Leg, result: tuple[Tensor, States], states: States) -> States:
         self._done.append(leg)
         self._pieces.append(result[0])
-        with uncast(result[0]):
-            return self._reading.states_after(states, result[1], leg)
+        return self._reading.states_after(states, result[1], leg)
 
-    def _stepped(self, leg: Leg, inputs: Tensor, live: States, states: States) -> States:
-        leg = Leg(leg.start, leg.stop, stepped=True)
-        return self._done_with(leg, self._by_step(leg, inputs, live), states)
+    def _stepped(self, leg: Leg, live: States, states: States) -> States:
+        leg, self._from_safe = Leg(leg.start, leg.stop, stepped=True), False
+        return self._done_with(leg, self._by_step(leg, self._read.part(leg), live), states)
 
     def _by_step(self, leg: Leg, inputs: Tensor, states: States) -> tuple[Tensor, States]:
         # Between two half precisions we step in single, as we do from single to half.

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from operator import is_
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rnnwidget.cells.edits import LayerEdits, Leg
+from rnnwidget.cells.edits import LayerEdits, Leg, SiteEdit
+from rnnwidget.cells.family import Family
+from rnnwidget.cells.layer_run import LayerWeights
+from rnnwidget.editing.folded import Folded
+from rnnwidget.editing.folding import fold
 from rnnwidget.editing.kept_weights import KeptWeights
 from rnnwidget.editing.legs import first_edited
+from rnnwidget.editing.overflow import far_from_overflow
+from rnnwidget.editing.reading import ReadInputs
 from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.owned import owned
 from rnnwidget.recording.recorded_call import RecordedCall
@@ -23,24 +31,41 @@ States = tuple[Tensor, ...]
 KEPT = 4
 
 
-@dataclass(frozen=True)
-class _Result:
-    """What a first leg read and gave."""
+class FirstLeg(NamedTuple):
+    """What a first leg read and gave; ``safe`` where the states that it reached are far from overflow."""
 
     inputs: Tensor
     hidden: Tensor
     reached: States
+    safe: bool
 
 
 @dataclass
+class _Remembered:
+    """By module, number of its call, layer and side: first legs, weights under edits, the latest edits.
+
+    ``inputs`` are those of the lowest layer of a model's only call.
+    """
+
+    legs: dict[tuple[str, int, int, int], dict[Leg, FirstLeg]] = field(default_factory=dict)
+    weights: dict[tuple[str, int, int], KeptWeights] = field(default_factory=dict)
+    folds: dict[tuple[str, int, int], tuple[tuple[SiteEdit, ...], Folded | None]] = field(default_factory=dict)
+    inputs: ReadInputs | None = None
+
+
+@dataclass(slots=True)
 class _Running:
-    """The call under way; ``first`` and ``last`` bound the positions at which what a layer reads may differ."""
+    """The call under way; ``first`` and ``last`` bound the positions at which what a layer reads may differ.
+
+    ``own`` says that it reads the unedited run's own tensors.
+    """
 
     module: RecurrentModule
     call: RecurrentCall
     number: int
     first: int
     last: int
+    own: bool
 
 
 class EarlierRuns:
@@ -52,8 +77,7 @@ class EarlierRuns:
 
     def __init__(self, baseline: Recording) -> None:
         self._calls = _numbered(baseline)
-        self._results: dict[tuple[str, int, int, int], dict[Leg, _Result]] = {}
-        self._kept: dict[tuple[str, int, int], KeptWeights] = {}
+        self._remembered = _Remembered()
         self._running: _Running | None = None
 
     def hold_for(self, recording: Recording) -> bool:
@@ -63,8 +87,10 @@ class EarlierRuns:
 
     def begin(self, module: RecurrentModule, call: RecurrentCall, number: int) -> None:
         """A call begins, the ``number``-th of its module."""
-        first, last = self._changed(call, self._calls.get((module.path, number)))
-        self._running = _Running(module, call, number, first, last)
+        before = self._calls.get((module.path, number))
+        own = before is not None and call.input is before.call.input and call.initial is before.call.initial
+        first, last = (call.layout.steps, 0) if own else self._changed(call, before)
+        self._running = _Running(module, call, number, first, last, own)
 
     def _changed(self, call: RecurrentCall, before: RecordedCall | None) -> tuple[int, int]:
         steps = call.layout.steps
@@ -89,7 +115,8 @@ class EarlierRuns:
         running = self._running
         assert running is not None
         call, steps = running.call, running.call.layout.steps
-        memory = LayerMemory(self._results, self._kept, (running.module.path, running.number, index), steps)
+        place = running.module.path, running.number, index
+        memory = LayerMemory(self._remembered, place, steps, own=running.own and index == 0)
         if (running.first == 0 and running.last == steps) or inputs.shape[:-1] != call.input.shape[:-1]:
             running.first, running.last = 0, steps
             return (), memory
@@ -139,38 +166,53 @@ def _alike(call: RecurrentCall, before: RecurrentCall) -> bool:
 class LayerMemory:
     """The first legs of one layer in one call, which starts from the states of the unedited run."""
 
-    def __init__(
-        self,
-        results: dict[tuple[str, int, int, int], dict[Leg, _Result]],
-        kept: dict[tuple[str, int, int], KeptWeights],
-        place: tuple[str, int, int],
-        steps: int,
-    ) -> None:
-        self._results, self._kept, self._place, self._steps = results, kept, place, steps
+    def __init__(self, remembered: _Remembered, place: tuple[str, int, int], steps: int, *, own: bool) -> None:
+        self._remembered, self._place, self._steps, self._own = remembered, place, steps, own
 
     def weights(self, side: int) -> KeptWeights:
         """Memory for the layer's weights under edits: of all its calls, as long as its weights hold."""
         path, _, index = self._place
-        key = path, index, side
-        if key not in self._kept:
-            self._kept[key] = KeptWeights(weights_hold=True)
-        return self._kept[key]
+        key, kept = (path, index, side), self._remembered.weights
+        if key not in kept:
+            kept[key] = KeptWeights(weights_hold=True)
+        return kept[key]
 
-    def recall(self, side: int, leg: Leg, inputs: Tensor) -> tuple[Tensor, States] | None:
+    def folded(self, family: Family, weights: LayerWeights, side: int, edits: tuple[SiteEdit, ...]) -> Folded | None:
+        """Weights that stand for edits; those of the same edits as the last time are only written anew."""
+        path, _, index = self._place
+        key, folds, kept = (path, index, side), self._remembered.folds, self.weights(side)
+        before, known = folds.get(key, ((), None))
+        if known is not None and known.rewriting is not None and len(before) == len(edits):
+            rewritten = kept.of(weights, known.rewriting) if all(map(is_, before, edits)) else None
+            if rewritten is not None:
+                return known._replace(weights=rewritten, packed=kept.packed)
+        folded = fold(family, weights, edits, kept)
+        folds[key] = edits, folded
+        return folded
+
+    def read(self, call: RecurrentCall, side: int) -> ReadInputs | None:
+        """The unedited run's own inputs, of which a direction reads parts as they lie; None of others."""
+        if not self._own or side or call.layout.packed:
+            return None
+        if self._remembered.inputs is None:
+            self._remembered.inputs = ReadInputs(call, side, call.input)
+        return self._remembered.inputs
+
+    def recall(self, side: int, leg: Leg, read: ReadInputs) -> FirstLeg | None:
         """What the leg gave, if it was run on equal inputs: those of the lowest layer have been compared before."""
-        known = self._results.get((*self._place, side), {}).get(leg)
-        if known is None or not (self._place[2] == 0 or same_values(known.inputs, inputs)):
+        known = self._remembered.legs.get((*self._place, side), {}).get(leg)
+        if known is None or not (self._place[2] == 0 or same_values(known.inputs, read.part(leg))):
             return None
         # A whole run is handed to the user, who may change it in place; a part of one is joined to others first.
         if leg.stop < self._steps:
-            return known.hidden, known.reached
-        return known.hidden.clone(), tuple([state.clone() for state in known.reached])
+            return known
+        return known._replace(hidden=known.hidden.clone(), reached=tuple([state.clone() for state in known.reached]))
 
-    def keep(self, side: int, leg: Leg, inputs: Tensor, result: tuple[Tensor, States]) -> None:
+    def keep(self, side: int, leg: Leg, read: ReadInputs, result: tuple[Tensor, States]) -> None:
         """Remember what a leg gave; of each direction the latest few."""
-        kept = self._results.setdefault((*self._place, side), {})
+        kept = self._remembered.legs.setdefault((*self._place, side), {})
         kept.pop(leg, None)
         while len(kept) >= KEPT:
             del kept[next(iter(kept))]
-        hidden, reached = result
-        kept[leg] = _Result(*owned((inputs, hidden, reached)))
+        inputs, hidden, reached = owned((read.part(leg), *result))
+        kept[leg] = FirstLeg(inputs, hidden, reached, far_from_overflow(*reached))

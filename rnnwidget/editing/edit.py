@@ -38,6 +38,10 @@ class Edit:
         default_factory=dict, init=False, repr=False
     )
     """What the edit is over layers of a width, where it is one number at every step: the same in every call."""
+    in_windows: dict[tuple[int, torch.dtype, torch.device, int, tuple[int, int]], SiteEdit] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """What it is in windows of calls of some length."""
     fits: list[tuple[tuple[Layer, ...], ...]] = field(default_factory=list, init=False, repr=False)
     """The layers of the modules that the edit was found to fit last."""
 

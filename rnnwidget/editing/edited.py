@@ -49,7 +49,7 @@ class EditList:
     def restart(self) -> None:
         """Nothing has been run yet."""
         self.paths: dict[tuple[str, int], Path] = {}
-        self._places = CallPlaces() if self._by_place else None
+        self._places: CallPlaces | None = None
         self._calls: dict[nn.Module, int] = {}
         self._lengths: dict[nn.Module, tuple[RecurrentModule, Calls]] = {}
         self._called: dict[str, RecurrentModule] = {}
@@ -58,13 +58,15 @@ class EditList:
         self, module: RecurrentModule, given: tuple[Tensor, ...], sequence: object, *, again: bool = False
     ) -> None:
         """A call begins: where it stands in its run decides which steps of it are edited."""
-        if self._places is None:
+        if not self._by_place:
             return
         if in_a_transform():
             raise NotImplementedError(
                 "inside a transform of torch.func calls are edited at every step or not at all: leave steps= out, or "
                 "call the model outside of it"
             )
+        if self._places is None:
+            self._places = CallPlaces()
         self._places.begin(module.module, given, sequence, again=again)
 
     def returned(self, module: RecurrentModule, states: tuple[Tensor, ...], *, again: bool = False) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.kept_weights import Rewriting
+from rnnwidget.editing.packed_matrices import PackedMatrices
 
 States = tuple[Tensor, ...]
 
@@ -19,7 +20,8 @@ class Folded(NamedTuple):
 
     ``factor`` and ``offset`` are s and d of h = s ⊙ h′ + d; ``cell`` is a mask and the values of cells held fast.
     ``held`` are hidden units that nothing reads inside the kernel, and what they are outside. ``rewriting`` is there if
-    the weights are the layer's own, rewritten in memory that is used again.
+    the weights are the layer's own, rewritten in memory that is used again; ``safe`` says that no step from safe
+    inputs and states leads to what is not finite; ``packed`` are the matrices where they will serve again.
     """
 
     weights: LayerWeights
@@ -29,6 +31,8 @@ class Folded(NamedTuple):
     held: tuple[Int[Tensor, " unit"], float] | None = None
     clamps: bool = False
     rewriting: Rewriting | None = None
+    safe: bool = False
+    packed: PackedMatrices | None = None
 
     @property
     def begins_elsewhere(self) -> bool:

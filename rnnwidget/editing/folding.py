@@ -150,7 +150,10 @@ class _Folding:
         if weights is None:
             return None
         holds = self._held is not None or bool(self._clamped)
-        return Folded(weights, cell=self._cell, held=self._held, clamps=holds, rewriting=rewriting)
+        bounded = "relu" not in self._family.activations.values()
+        safe = self._kept.safe and rewriting.safe and bounded and self._cell is None
+        packed = self._kept.packed
+        return Folded(weights, None, None, self._cell, self._held, holds, rewriting, safe=safe, packed=packed)
 
     def _turned_matrix(self) -> Tensor:
         """The recurrent matrix as it reads the state inside the kernel."""

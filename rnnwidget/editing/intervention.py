@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float
@@ -127,11 +127,18 @@ class BeforeAndAfter:
     ) -> tuple[Run, Run]:
         if (state, _modes()) != self._state:
             self._begin()
+        if loss is None and self._only is not None:
+            editor = EditList(edits, earlier=self._earlier)
+            after = self._twin.on_copy(partial(self._only.run, editor), state)
+            if after is not None:
+                return self._before(editor.paths), after
+            if editor.saw_a_call:
+                self._begin()  # weights have moved in a way that PyTorch does not count
         editor, after = self._edited(edits, loss, state)
         if edits and not after[1].layers and any(tensor.numel() for tensor in tensors_in(after[0])):
             raise ValueError(none_seen(self._twin.model))
         if not self._earlier.hold_for(after[1]):
-            self._begin()  # weights have moved in a way that PyTorch does not count
+            self._begin()  # likewise
             editor, after = self._edited(edits, loss, None)
         editor.warn_of_missed_steps("a run under edits")
         return self._before(editor.paths), after
@@ -139,12 +146,6 @@ class BeforeAndAfter:
     def _edited(
         self, edits: Sequence[Edit], loss: Callable[[object], Tensor] | None, state: ModelState | None
     ) -> tuple[EditList, Run]:
-        only = self._only
-        if only is not None and loss is None:
-            editor = EditList(edits, earlier=self._earlier)
-            found = self._twin.on_copy(lambda model: only.run(editor) if only.holds_for(model, edits) else None, state)
-            if found is not None:
-                return editor, found
         editor = EditList(edits, earlier=None if loss is not None else self._earlier)
         return editor, self._twin.run(self.x, editor=editor, loss=loss, state=state)
 

@@ -14,6 +14,8 @@ from torch.autograd import forward_ad
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.clamped_rows import ClampedRows, view_of
+from rnnwidget.editing.overflow import SAFE, far_from_overflow
+from rnnwidget.editing.packed_matrices import PackedMatrices
 from rnnwidget.recording.same_values import ORDINARY
 from rnnwidget.recording.transforms import in_a_transform
 
@@ -42,6 +44,13 @@ class Rewriting(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.shifts or self.clamped) or self.held is not None
 
+    @property
+    def safe(self) -> bool:
+        """Whether what is written is known to be far from overflow."""
+        held = [] if self.held is None else [self.held[1]]
+        written = [*[number for _, number in self.shifts], *held, *[each.bias for each in self.clamped]]
+        return all([isinstance(number, float) and abs(number) <= SAFE for number in written])
+
 
 class _Rows(NamedTuple):
     """One gate's rows of each of the kept weights."""
@@ -49,6 +58,14 @@ class _Rows(NamedTuple):
     matrices: list[Tensor]
     input_bias: Tensor
     hidden_bias: Tensor
+
+
+class _Biases(NamedTuple):
+    """Which gates and units are without a hidden bias, and which have which input bias, all others being as given."""
+
+    cleared: tuple[object, ...]
+    clamped: tuple[object, ...]
+    numbers: list[object]
 
 
 class KeptWeights:
@@ -60,9 +77,15 @@ class KeptWeights:
 
     def __init__(self, *, weights_hold: bool) -> None:
         self._weights_hold = weights_hold
-        self._memory: LayerWeights | None = None
+        self.safe = False
+        """Whether the weights that hold are known to be far from overflow."""
+        self.packed: PackedMatrices | None = None
+        """The matrices of what was given last, where nobody will write into them before they are asked for again."""
+        self._memory: list[Tensor] = []
+        self._known: LayerWeights | None = None
         self._form: tuple[object, ...] = ()
         self._cleared: tuple[object, ...] | None = None
+        self._biases: _Biases | None = None
         self._rows: dict[object, _Rows] = {}
 
     def of(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights | None:
@@ -77,40 +100,58 @@ class KeptWeights:
         return self._rewritten(weights, rewriting) if _form(weights) == self._form else None
 
     def _rewritten(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights:
-        assert self._memory is not None
-        kept, given = self._memory.tensors(), weights.tensors()
+        kept, given = self._memory, weights.tensors()
         cleared = [each for each in rewriting.clamped if not each.saturates]
         held, biased = rewriting.held, bool(rewriting.shifts or rewriting.clamped)
         adds = held is not None and held[1] != 0
         anew = self._copy_matrices(given, cleared, rewriting.spared)
-        if biased:
-            kept[2].copy_(given[2])
-        if cleared or adds:
-            kept[3].copy_(given[3])
-        if held is not None and adds:
-            kept[3] += held[1] * given[1].index_select(1, held[0]).sum(1)
-        for rows, number in rewriting.shifts:
-            self._rows_of((rows.start, None), rows).input_bias.add_(number)
-        for each in cleared:
-            gate = self._rows_of(each.name, each.rows)
-            for part in (gate.hidden_bias, *gate.matrices) if anew else (gate.hidden_bias,):
-                each.clear_rows(part)
-        for each in rewriting.clamped:
-            each.write_rows(self._rows_of(each.name, each.rows).input_bias)
+        for each in cleared if anew else ():
+            for matrix in self._rows_of(each.name, each.rows).matrices:
+                each.clear_rows(matrix)
         if anew and rewriting.spared is None:
             self._cleared = _names(cleared)
-        return LayerWeights(
+        self._write_biases(given, rewriting, cleared, adds=adds)
+        rewritten = LayerWeights(
             kept[0] if cleared else given[0],
             kept[1] if cleared or rewriting.spared is not None else given[1],
             kept[2] if biased else given[2],
             kept[3] if cleared or adds else given[3],
             weights.projection,
         )
+        if self._weights_hold:
+            stay = self.packed is not None and not anew and rewriting.spared is None and self.packed.are_of(rewritten)
+            self.packed = self.packed if stay else PackedMatrices(rewritten.input_hidden, rewritten.hidden_hidden)
+        return rewritten
+
+    def _write_biases(
+        self, given: Sequence[Tensor], rewriting: Rewriting, cleared: Sequence[ClampedRows], *, adds: bool
+    ) -> None:
+        kept, before, self._biases = self._memory, self._biases, None
+        clamped = rewriting.clamped
+        now = _Biases(_names(cleared), _names(clamped), [each.bias for each in clamped])
+        only_clamps = self._weights_hold and not (rewriting.shifts or adds)
+        if only_clamps and before == now:
+            self._biases = now
+            return
+        if not (only_clamps and before is not None and before[:2] == now[:2]):
+            if rewriting.shifts or clamped:
+                kept[2].copy_(given[2])
+            if cleared or adds:
+                kept[3].copy_(given[3])
+            if adds and rewriting.held is not None:
+                units, value = rewriting.held
+                kept[3] += value * given[1].index_select(1, units).sum(1)
+            for rows, number in rewriting.shifts:
+                self._rows_of((rows.start, None), rows).input_bias.add_(number)
+            for each in cleared:
+                each.clear_rows(self._rows_of(each.name, each.rows).hidden_bias)
+        for each in clamped:
+            each.write_rows(self._rows_of(each.name, each.rows).input_bias)
+        self._biases = now if only_clamps else None
 
     def _copy_matrices(self, given: Sequence[Tensor], cleared: Sequence[ClampedRows], spared: Tensor | None) -> bool:
         """Copy of the matrices what is to be changed there; whether rows are to be cleared that are not at zero."""
-        assert self._memory is not None
-        kept = self._memory.tensors()
+        kept = self._memory
         at_zero = bool(cleared) and spared is None and _names(cleared) == self._cleared
         if at_zero and self._weights_hold:
             return False
@@ -131,8 +172,7 @@ class KeptWeights:
 
     def _beside(self, cleared: Sequence[ClampedRows]) -> list[slice]:
         """The stretches of rows between those of whole gates that are at zero; none where to copy all is quicker."""
-        assert self._memory is not None
-        recurrent = self._memory.hidden_hidden
+        recurrent = self._memory[1]
         if recurrent.nbytes < MUCH or not all([isinstance(each.rows, slice) for each in cleared]):
             return []
         gates = sorted((each.rows.start, each.rows.stop) for each in cleared if isinstance(each.rows, slice))
@@ -141,15 +181,19 @@ class KeptWeights:
 
     def _has_memory_like(self, weights: LayerWeights) -> bool:
         """Whether there is memory for such weights; it is made where it can be."""
+        if self._weights_hold and weights is self._known:
+            return True
         form = _form(weights)
         if form != self._form:
             if not _can_be_kept(weights):
                 return False
             with torch.inference_mode(mode=False):
-                memory = weights._replace(projection=None).map(lambda weight: torch.empty_like(weight.detach()))
-            if type(memory.input_hidden) is not Tensor:  # a mode makes others, which nobody else can use
+                memory = [torch.empty_like(weight.detach()) for weight in weights[:4] if weight is not None]
+            if type(memory[0]) is not Tensor:  # a mode makes others, which nobody else can use
                 return False
             self._memory, self._form, self._cleared, self._rows = memory, form, None, {}
+            self._biases, self.safe = None, self._weights_hold and far_from_overflow(*weights.tensors())
+        self._known = weights if self._weights_hold else None
         return True
 
     def _rows_of(self, name: object, rows: slice | Tensor) -> _Rows:
@@ -157,8 +201,7 @@ class KeptWeights:
         if name not in self._rows:
             if len(self._rows) >= VIEWS:
                 self._rows.clear()
-            assert self._memory is not None
-            read, recurrent, input_bias, hidden_bias = map(partial(view_of, rows), self._memory.tensors())
+            read, recurrent, input_bias, hidden_bias = map(partial(view_of, rows), self._memory)
             self._rows[name] = _Rows([read, recurrent], input_bias, hidden_bias)
         return self._rows[name]
 

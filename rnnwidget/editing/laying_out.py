@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,6 +31,9 @@ class CallPlace(NamedTuple):
 
 
 BEGINNING = CallPlace()
+
+WINDOWS = 16
+"""In how many windows an edit is remembered."""
 
 
 def edits_of_layers(
@@ -141,10 +145,12 @@ def _of_number(
     """One number in every sequence, at every step or in a window of them."""
     if window[0] >= window[1] and edit.steps is not None:
         return None
-    key = width, like.dtype, like.device
+    known, key = edit.in_windows, (width, like.dtype, like.device)
+    if (*key, steps, window) in known:
+        return known[*key, steps, window]
     if key not in edit.at_all_times:
         mask, units = None, None
-        with torch.inference_mode(mode=False):  # a later call may have a graph
+        with _outside_of_inference():
             value = in_three_dimensions(number, like)
             if edit.units is not None:
                 units = tuple([unit for unit in edit.units if unit < width])
@@ -156,14 +162,25 @@ def _of_number(
     if window == (0, steps) or edit.steps is None:
         return always
     inside = _within(window, steps, like.device)
-    mask = inside if always.mask is None else inside & always.mask
-    return SiteEdit(always.site, always.operation, always.value, mask, always.number, always.units, window)
+    with _outside_of_inference():
+        mask = inside if always.mask is None else inside & always.mask
+    if len(known) >= WINDOWS:
+        known.clear()
+    known[*key, steps, window] = found = SiteEdit(
+        always.site, always.operation, always.value, mask, always.number, always.units, window
+    )
+    return found
+
+
+def _outside_of_inference() -> AbstractContextManager[object]:
+    """For what is kept: a later call may have a graph."""
+    return torch.inference_mode(mode=False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
 @lru_cache(maxsize=16)
 def _within(window: tuple[int, int], steps: int, device: torch.device) -> Tensor:
     """True at the steps of a window: a slider is dragged over the same ones."""
-    with torch.inference_mode(mode=False):
+    with _outside_of_inference():
         return _along(range(*window), steps).to(device).view(steps, 1, 1)
 
 

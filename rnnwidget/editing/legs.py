@@ -33,9 +33,7 @@ def _between(edit: SiteEdit, start: int, stop: int) -> SiteEdit | None:
         if stop <= first or last <= start:
             return None
         if first <= start and stop <= last:
-            assert edit.mask is not None
-            mask = None if edit.units is None else edit.mask[first : first + 1]
-            return SiteEdit(edit.site, edit.operation, edit.value, mask, edit.number, edit.units)
+            return edit.inside
     touched = edit.touched[start:stop] if len(edit.touched) > 1 else edit.touched
     if not touched.any():
         return None

@@ -6,7 +6,7 @@ What a run goes through for the sake of a person's own forward, hooks, noise and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from rnnwidget.recording.modules import RecurrentModule
 from rnnwidget.recording.recorded_call import RecordedCall
 from rnnwidget.recording.recording import Recording
 from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall, StackTrace, run_stack
-from rnnwidget.recording.snapshots import snapshot
+from rnnwidget.recording.same_values import KnownValues
 from rnnwidget.recording.transforms import in_a_transform
 
 Run = tuple[object, Recording]
@@ -33,6 +33,7 @@ class OnlyCall:
     module: RecurrentModule
     call: RecurrentCall
     recorded: RecordedCall
+    weights: Sequence[KnownValues]
 
     @classmethod
     def of(cls, model: nn.Module, unedited: Run) -> OnlyCall | None:
@@ -48,9 +49,11 @@ class OnlyCall:
             return None
         if call.drops or is_half(output.dtype) or recorded.inference:
             return None
-        return cls(recorded.module, call._replace(weights=weights_of(model)), recorded)
+        weights = weights_of(model)
+        known = [KnownValues(tensor) for layer in weights for side in layer for tensor in side.tensors()]
+        return cls(recorded.module, call._replace(weights=weights), recorded, known)
 
-    def holds_for(self, model: nn.Module, edits: Sequence[Edit]) -> bool:
+    def _holds_for(self, model: nn.Module, edits: Sequence[Edit]) -> bool:
         """Whether the call can be made for ``model`` now."""
         if model is not self.module.module or _is_called_otherwise(model):
             return False
@@ -59,8 +62,10 @@ class OnlyCall:
         values = (edit.value for edit in edits)
         return not (torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values))
 
-    def run(self, editor: EditList) -> Run | None:
-        """What a run of the model gives; None where its weights have moved."""
+    def run(self, editor: EditList, model: nn.Module) -> Run | None:
+        """What a run of the model gives; None where it has to be called itself, or its weights have moved."""
+        if not self._holds_for(model, editor.edits):
+            return None
         edits = editor.call_edits(self.module, self.call)
 
         def run_layer(call: RecurrentCall, index: int, inputs: Tensor, initial: tuple[Tensor, ...], /) -> LayerOutput:
@@ -68,11 +73,11 @@ class OnlyCall:
             return editor.run_layer(self.module, call, index, inputs, initial, of_layer)
 
         trace = run_stack(self.call, run_layer)
-        if snapshot(self.module.module, self.call.weights) is not self.recorded.snapshot:
+        if not all(map(KnownValues.are_those_of, self.recorded.snapshot.known, self.weights)):
             return None
         named = {layer.name: own for layer, own in zip(self.module.layers, edits, strict=True) if own.edits}
         kept = StackTrace(trace.inputs, trace.outputs, trace.noises, ())
-        recording = Recording.of(replace(self.recorded, edits=named, output=trace.outputs[-1], ran_by_layer=kept))
+        recording = Recording.of(self.recorded.under(named, trace.outputs[-1], kept))
         states = trace.finals if len(trace.finals) > 1 else trace.finals[0]
         return (trace.outputs[-1].clone(), states), recording
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.editing.carrying_out import has_nan
 from rnnwidget.editing.edit import Edit
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.kept_weights import KeptWeights, Rewriting, may_be_kept
+from rnnwidget.editing.overflow import has_nan
 from rnnwidget.recording.modules import Layer
 from rnnwidget.recording.recurrent_call import Kernel, RecurrentCall
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,10 +11,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from rnnwidget.cells.edits import Leg
 from rnnwidget.cells.layer_run import LayerWeights
-from rnnwidget.recording.recurrent_call import RecurrentCall
-from rnnwidget.recording.sequences import SequenceLayout
+from rnnwidget.editing.autocast import uncast
+from rnnwidget.editing.overflow import far_from_overflow
+from rnnwidget.recording.recurrent_call import LayerOutput, RecurrentCall
 
 States = tuple[Tensor, ...]
+PARTS = 16
 
 
 class Reading(ABC):
@@ -59,14 +62,13 @@ class Reading(ABC):
     def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
         """The inverse of :meth:`padded`."""
 
-    @abstractmethod
-    def _layout_of(self, leg: Leg) -> SequenceLayout:
-        """A leg as a call of its own."""
-
-    def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> tuple[Tensor, States]:
+    def run_kernel(self, weights: LayerWeights, inputs: Tensor, states: States, leg: Leg) -> LayerOutput:
         """One leg on the kernel."""
-        call = self._call._replace(layout=self._layout_of(leg), weights=((weights,),))
-        return call.run_layer((weights,), inputs, states)
+        return self._call.run_direction(weights, inputs, states, self._sizes_of(leg))
+
+    def _sizes_of(self, leg: Leg) -> Tensor | None:
+        """How many sequences there are at each step of a packed call's leg."""
+        return None
 
 
 class DenseReading(Reading):
@@ -90,9 +92,6 @@ class DenseReading(Reading):
     def unpadded(self, hidden: Tensor, leg: Leg) -> Tensor:
         return hidden
 
-    def _layout_of(self, leg: Leg) -> SequenceLayout:
-        return SequenceLayout(leg.stop - leg.start, self._layout.batch, batch_first=False)
-
 
 class PackedReading(Reading):
     """A packed batch, the longest sequence first; a leg reads rows of it, and what has ended keeps its state."""
@@ -110,7 +109,8 @@ class PackedReading(Reading):
     def read(self, inputs: Tensor) -> Tensor:
         if not self._reverse:
             return inputs
-        return self._layout.from_time_first(self._layout.flipped(self._layout.to_time_first(inputs)))
+        with uncast(inputs):
+            return self._layout.from_time_first(self._layout.flipped(self._layout.to_time_first(inputs)))
 
     def written(self, hidden: Tensor) -> Tensor:
         return self.read(hidden)
@@ -124,7 +124,8 @@ class PackedReading(Reading):
     def states_after(self, states: States, reached: States, leg: Leg) -> States:
         alive = int(self._sizes[leg.start])
         pairs = zip(reached, states, strict=True)
-        return tuple(torch.cat([new, old[:, alive:].to(new.dtype)], dim=1) for new, old in pairs)
+        with uncast(reached[0]):
+            return tuple([torch.cat([new, old[:, alive:].to(new.dtype)], dim=1) for new, old in pairs])
 
     def _sizes_of(self, leg: Leg) -> Tensor:
         return self._sizes[leg.start : leg.stop]
@@ -140,6 +141,25 @@ class PackedReading(Reading):
         lengths = (sizes.unsqueeze(1) > torch.arange(int(sizes[0]), device="cpu")).sum(0)
         return pack_padded_sequence(hidden, lengths).data
 
-    def _layout_of(self, leg: Leg) -> SequenceLayout:
-        sizes = self._sizes_of(leg)
-        return SequenceLayout(len(sizes), int(sizes[0]), batch_first=False, batch_sizes=sizes)
+
+class ReadInputs:
+    """The inputs of a layer in the order in which a direction reads them; what a leg reads of them is taken once."""
+
+    def __init__(self, call: RecurrentCall, side: int, inputs: Tensor) -> None:
+        self.reading = (PackedReading if call.layout.packed else DenseReading)(call, reverse=side == 1)
+        self._whole = self.reading.read(inputs)
+        self._parts: dict[tuple[int, int], Tensor] = {}
+
+    def part(self, leg: Leg) -> Tensor:
+        """What a leg reads."""
+        key = leg.start, leg.stop
+        if key not in self._parts:
+            if len(self._parts) >= PARTS:
+                self._parts.clear()
+            self._parts[key] = self.reading.part(self._whole, leg)
+        return self._parts[key]
+
+    @cached_property
+    def safe(self) -> bool:
+        """Whether all of them are far from overflow."""
+        return far_from_overflow(self._whole)

@@ -130,7 +130,7 @@ def check_width(edit: Edit, value: Tensor, dim: int, size: int) -> None:
 
 def in_three_dimensions(value: Value, like: Tensor) -> Tensor:
     if not isinstance(value, Tensor):
-        return torch.as_tensor(value, dtype=like.dtype, device=like.device).view(1, 1, 1)
+        return torch.tensor([[[value]]], dtype=like.dtype, device=like.device)
     return value.to(like).reshape((1,) * (3 - value.dim()) + tuple(value.shape))
 
 

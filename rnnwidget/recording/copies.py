@@ -6,8 +6,9 @@ import contextlib
 import copy
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import is_
 from types import MethodType
 from typing import Any
 
@@ -145,7 +146,11 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 
 def same_settings(module: nn.Module, copied: nn.Module) -> bool:
     """Whether everything but parameters, buffers and hooks has the same values, such as a time constant."""
-    ours, theirs = modules_of(module), modules_of(copied)
+    return all_same_settings(modules_of(module), modules_of(copied))
+
+
+def all_same_settings(ours: Sequence[nn.Module], theirs: Sequence[nn.Module]) -> bool:
+    """As :func:`same_settings`, for the modules of two models."""
     return len(ours) == len(theirs) and all(map(_alike_but_for_tensors, ours, theirs))
 
 
@@ -162,18 +167,26 @@ def modules_of(model: nn.Module) -> list[nn.Module]:
 
 # The weak references stand for the tensors of _flat_weights, which are compared.
 _TORCHS_OWN = frozenset(vars(nn.Module())) | {"_flat_weight_refs"}
+_AND_LISTED = _TORCHS_OWN | {"_flat_weights"}
 
 
 def _alike_but_for_tensors(one: nn.Module, other: nn.Module) -> bool:
     ours, theirs = vars(one), vars(other)
+    left_out = _AND_LISTED if _lists_parameters(ours) and _lists_parameters(theirs) else _TORCHS_OWN
     for name, value in ours.items():
-        if name not in _TORCHS_OWN:
+        if name not in left_out:
             if name not in theirs:
                 return False
             other = theirs[name]
             if value is not other and not _alike(value, other):
                 return False
-    return all([name in ours or name in _TORCHS_OWN for name in theirs])
+    return all([name in ours or name in left_out for name in theirs])
+
+
+def _lists_parameters(settings: Mapping[str, Any]) -> bool:
+    """Whether PyTorch's list of a recurrent module's weights is that of its parameters."""
+    listed, parameters = settings.get("_flat_weights", ()), settings["_parameters"]
+    return len(listed) == len(parameters) > 0 and all(map(is_, listed, parameters.values()))
 
 
 def _all_alike(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:

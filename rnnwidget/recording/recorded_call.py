@@ -85,6 +85,11 @@ class RecordedCall:
             tensor_kinds=tuple([(tensor.requires_grad, tensor.is_inference()) for tensor in called_with]),
         )
 
+    def under(self, edits: Mapping[str, LayerEdits], output: Tensor, trace: StackTrace) -> RecordedCall:
+        """The same call as edits made it, without gradients."""
+        modes = self.grad_enabled, self.autocast
+        return RecordedCall(self.module, self.call, self.snapshot, output, edits, *modes, ran_by_layer=trace)
+
     @property
     def replayed(self) -> bool:
         """Whether what passed between the layers has to be run again to be seen."""

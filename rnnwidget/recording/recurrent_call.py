@@ -89,6 +89,19 @@ class RecurrentCall(NamedTuple):
             return self.read(returned)
         return self._run_stack(every, 1, inputs, states, 0.0)
 
+    def run_direction(
+        self, weights: LayerWeights, inputs: Tensor, initial: tuple[Tensor, ...], batch_sizes: Tensor | None
+    ) -> LayerOutput:
+        """One direction of a layer over some steps on the kernel: time first, or packed in ``batch_sizes``."""
+        if self.form == "cell":
+            return self.run_layer((weights,), inputs, initial)
+        assert self.kernel is not None
+        states, biased = initial if len(initial) > 1 else initial[0], weights.input_bias is not None
+        common = (states, weights.tensors(), biased, 1, 0.0, self.training, False)
+        if batch_sizes is not None:
+            return self.read(self.kernel(inputs, batch_sizes, *common))
+        return self.read(self.kernel(inputs, *common, False))
+
     def run_lowest(self, layers: int) -> LayerOutput:
         """The lowest layers on the kernel as one stack, dropout between them drawn as the kernel draws it."""
         every = [side for layer in self.weights[:layers] for side in layer if isinstance(side, LayerWeights)]

@@ -40,6 +40,34 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     return bool(same.all())
 
 
+class KnownValues:
+    """A tensor of ours that stays where and as it lies: what it takes to compare it is asked once."""
+
+    __slots__ = ("_address", "_bytes", "_form", "_tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._bytes = tensor, tensor.nbytes
+        self._form = tensor.shape, tensor.dtype, tensor.device
+        self._address = tensor.data_ptr() if _is_plain_memory(tensor) else 0
+
+    def __reduce__(self) -> tuple[type[KnownValues], tuple[Tensor]]:
+        return KnownValues, (self._tensor,)
+
+    def are_in(self, other: Tensor) -> bool:
+        """Whether ``other`` holds the same, as :func:`same_values` has it."""
+        if not (self._address and _is_plain_memory(other)):
+            return same_values(self._tensor, other)
+        if (other.shape, other.dtype, other.device) != self._form:
+            return False
+        return _memcmp()(self._address, other.data_ptr(), self._bytes) == 0
+
+    def are_those_of(self, other: KnownValues) -> bool:
+        """The same for another one."""
+        if not (self._address and other._address):
+            return same_values(self._tensor, other._tensor)
+        return self._form == other._form and _memcmp()(self._address, other._address, self._bytes) == 0
+
+
 def _is_plain_memory(tensor: Tensor) -> bool:
     return (
         type(tensor) in ORDINARY

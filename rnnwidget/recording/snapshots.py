@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.copies import bare, copy_of, same_settings
 from rnnwidget.recording.recurrent_call import Weights
-from rnnwidget.recording.same_values import same_values
+from rnnwidget.recording.same_values import KnownValues
 
 StackWeights = tuple[tuple[Weights, ...], ...]
 
@@ -27,6 +27,11 @@ class WeightSnapshot:
     def tensors(self) -> list[Tensor]:
         """All that the modules hold."""
         return _tensors(self.weights)
+
+    @cached_property
+    def known(self) -> list[KnownValues]:
+        """The same, to be compared."""
+        return [KnownValues(tensor) for tensor in self.tensors]
 
     @cached_property
     def nbytes(self) -> int:
@@ -92,5 +97,5 @@ def _same(known: WeightSnapshot, current: StackWeights) -> bool:
         one is not other and not same_settings(other, one) for one, other in zip(known.modules, modules, strict=True)
     ):
         return False
-    ours, theirs = known.tensors, _tensors(current)
-    return len(ours) == len(theirs) and all(map(same_values, ours, theirs))
+    ours, theirs = known.known, _tensors(current)
+    return len(ours) == len(theirs) and all(map(KnownValues.are_in, ours, theirs))

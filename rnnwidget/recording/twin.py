@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rnnwidget.recording.clients import Client, Editor, recomputing
 from rnnwidget.recording.contents import contents
-from rnnwidget.recording.copies import copy_of, modules_of, same_settings
+from rnnwidget.recording.copies import all_same_settings, copy_of, modules_of
 from rnnwidget.recording.eager import not_compiled
 from rnnwidget.recording.giving_up import check_wanted
 from rnnwidget.recording.guarded_memory import Apart, GuardedMemory, place_of
@@ -89,6 +89,8 @@ class Twin:
         """
         self._make_once()
         found = looked_at(self._original)
+        if len(found.versions) == len(self._recurrent):
+            return found
         others = [tensor for tensor in tensors_of(self._original) if id(tensor) not in self._recurrent]
         return found._replace(others=contents(others)) if others else found
 
@@ -258,11 +260,12 @@ class Twin:
         if self.model is self._original:
             return
         state = state or looked_at(self._original)
-        moved = (state.addresses, state.hooks) != self._copied or not same_settings(self._original, self.model)
-        # What a forward has written into its copy may be in the graph of a result through which a backward is to come.
-        if moved or self._apart:
-            self._make()
         parts = modules_of(self.model)
+        as_copied = (state.addresses, state.hooks) == self._copied
+        # What a forward has written into its copy may be in the graph of a result through which a backward is to come.
+        if self._apart or not as_copied or not all_same_settings(self.parts, parts):
+            self._make()
+            parts = modules_of(self.model)
         for module, training in zip(parts, state.training, strict=True):
             if module.training != training:  # PyTorch makes much of setting it
                 module.training = training

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 import rnnwidget as rw
 from rnnwidget.editing.intervention import InterventionResult
 from rnnwidget.editing.only_call import OnlyCall
+from rnnwidget.recording.twin import Twin
 from tests.cases import HALVES, Case, assert_same_bits, cases
 from tests.edit_cases import EditCase, edited_cases
 from tests.refusals import skip_where_refused
@@ -28,8 +29,9 @@ def counted() -> Iterator[list[int]]:
     run = OnlyCall.run
 
     def counting(self: OnlyCall, *arguments: object) -> object:
-        made.append(1)
-        return run(self, *arguments)
+        found = run(self, *arguments)
+        made.extend([1] if found is not None else [])
+        return found
 
     with patch.object(OnlyCall, "run", counting):
         yield made
@@ -243,6 +245,30 @@ def test_a_model_that_changes_is_followed(change: Callable[[nn.LSTM], object]) -
                 torch.testing.assert_close(result.output, model(x))
             torch.testing.assert_close(result.baseline, model(x))
         assert made
+
+
+@pytest.mark.parametrize("runs_before", [0, 3])
+@torch.no_grad()
+def test_what_ran_while_weights_were_others_is_forgotten(runs_before: int) -> None:
+    torch.manual_seed(0)
+    model, x = nn.LSTM(3, 4), torch.randn(12, 2, 3)
+    runner = rw.Intervention(model, x)
+    for _ in range(runs_before):
+        runner.run([EDIT])
+    on_copy, other = Twin.on_copy, rw.clamp("i", 0.4, steps=slice(5, None))
+
+    def beside_a_thread(twin: Twin, *arguments: object) -> object:
+        for parameter in model.parameters():
+            parameter.data.mul_(2)  # in a way that PyTorch does not count
+        found = on_copy(twin, *arguments)
+        for parameter in model.parameters():
+            parameter.data.div_(2)
+        return found
+
+    with patch.object(Twin, "on_copy", beside_a_thread):
+        runner.run([other])
+    for edit in (other, EDIT, other):
+        torch.testing.assert_close(runner.run([edit]).output, rw.intervene(model, x, edit).output)
 
 
 @pytest.mark.parametrize("edit", [EDIT, rw.nudge("h", 0.5), rw.scale("f", 1.0), rw.clamp("c", 0.1, steps=[2])])

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -195,3 +196,121 @@ def test_a_lesion_beside_an_infinite_weight_is_the_edited_loop(where: tuple[obje
     expected = lesioned_loop(model, 0.0, 0.0)
     assert not expected.isfinite().all()
     assert torch.allclose(clamped(model, rw.lesion([2])), expected, equal_nan=True)
+
+
+LATE = slice(6, None)
+
+
+def not_finite(where: str) -> tuple[nn.Module, object, list[rw.Edit]]:
+    """A model and edits under which what is folded into weights would give NaN where the edited model has none."""
+    model, x, edits = lstm(dtype=torch.float32), X.float().clone(), [rw.clamp("f", 0.4, steps=LATE)]
+    but_the_output = [rw.clamp(site, 0.4, steps=LATE) for site in "ifg"]
+    match where:
+        case "a number read before":
+            x[2, 0, 1] = math.inf
+        case "a number read in the window":
+            x[8, 0, 1] = math.inf
+        case "a number read after it":
+            edits = [rw.clamp("f", 0.4, steps=slice(6, 9))]
+            x[12, 0, 1] = -math.inf
+        case "a weight":
+            model.weight_ih_l0.data[12:, 1] = math.inf
+            x[:, 0, 1] = 1
+            x[8, 0, 1] = 0
+            edits = but_the_output
+        case "a shift":
+            edits = [*but_the_output, rw.shift("o", math.nan, steps=LATE)]
+        case "what a sum comes to":
+            model = nn.RNN(3, 4, nonlinearity="relu", bias=True)
+            for parameter in model.parameters():
+                parameter.data.fill_(0)
+            model.weight_ih_l0.data.fill_(1)
+            model.weight_hh_l0.data[0, 0] = 1e6
+            x[:], edits = 0, [rw.clamp("h", 0.5, units=[1], steps=LATE)]
+            x[5:] = 1
+        case "a state":
+            model = nn.RNN(3, 4)
+            return model, (x, torch.full((1, 1, 4), math.nan)), [rw.clamp("h", 0.5, steps=LATE)]
+    return model, x, edits
+
+
+PLACES = ["a number read before", "a number read in the window", "a number read after it", "a weight"]
+
+
+@pytest.mark.parametrize("where", [*PLACES, "a shift", "what a sum comes to", "a state"])
+@torch.no_grad()
+def test_what_is_not_finite_comes_from_the_model_alone(where: str) -> None:
+    model, x, edits = not_finite(where)
+    with rw.edited(model, *edits), rw.record(model) as recording:
+        expected = model(*x) if isinstance(x, tuple) else model(x)
+    runner = rw.Intervention(model, x)
+    for _ in range(3):
+        found = runner.run(edits)
+        assert_same_bits(found.output, expected)
+        for state in recording["l0"].states:
+            assert_same_bits(found.recording["l0"][state], recording["l0"][state])
+
+
+@pytest.mark.parametrize("verb", [rw.clamp, rw.scale])
+@torch.no_grad()
+def test_a_window_that_falls_on_many_calls(verb: Callable[..., rw.Edit]) -> None:
+    model = lstm()
+    edit, whole = (verb("f", 0.3, steps=slice(3, 13), units=[1]) for _ in range(2))
+    for _ in range(2):
+        state, outputs = None, []
+        with rw.edited(model, edit):
+            for part in X.split(4):
+                output, state = model(part, state)
+                outputs.append(output)
+        assert_close(torch.cat(outputs), clamped(model, whole))
+
+
+@torch.no_grad()
+def test_an_edit_of_a_window_is_one_of_that_window_alone() -> None:
+    edit, model = rw.clamp("f", 0.3, steps=slice(4, None), units=[1]), lstm()
+    x = torch.randn(30, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for steps in (20, 9, 20, 3, *range(5, 30), 20):  # more windows than are remembered
+        alike = rw.clamp("f", 0.3, steps=slice(4, steps), units=[1])
+        assert_same_bits(clamped(model, edit, x[:steps]), clamped(model, alike, x[:steps]))
+    assert len(edit.in_windows) <= 16
+    runner, others = rw.Intervention(model, x), lstm(6)
+    for start in (3, 9, 3, *range(2, 28), 3):
+        begun = rw.clamp("f", 0.3, steps=slice(start, None), units=[1])
+        assert_same_bits(runner.run(begun).output[0], clamped(model, begun, x))
+        assert_same_bits(
+            clamped(others, begun, x), clamped(others, rw.clamp("f", 0.3, units=[1], steps=begun.steps), x)
+        )
+
+
+@pytest.mark.parametrize("verb", [rw.clamp, rw.scale])
+@torch.no_grad()
+def test_an_edit_first_used_in_a_window_in_inference_mode_has_gradients_later(verb: Callable[..., rw.Edit]) -> None:
+    edit, model = verb("f", 0.3, steps=slice(4, None), units=[1]), lstm()
+    with torch.inference_mode():
+        clamped(model, edit)
+    with torch.enable_grad():
+        clamped(model, edit).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@torch.no_grad()
+def test_the_same_edits_after_others_are_those_edits(batch_first: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=batch_first)
+    x = torch.randn(*((2, 12) if batch_first else (12, 2)), 3)
+    late = [rw.clamp("f", 0.3, steps=LATE), rw.clamp("f", 0.7, steps=LATE), rw.shift("i", 1.0, steps=LATE)]
+    lists = [
+        late[:1],
+        late[:1],
+        late[1:2],
+        late[:1],
+        late[::2],
+        late[:1],
+        [rw.lesion([1], steps=LATE)],
+        late[1:],
+        late[:1],
+    ]
+    runner = rw.Intervention(model, x)
+    for edits in lists:
+        assert_same_bits(runner.run(edits).output[0], rw.Intervention(model, x).run(edits).output[0])
