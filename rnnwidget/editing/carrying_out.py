@@ -22,6 +22,7 @@ from rnnwidget.editing.folding import fold
 from rnnwidget.editing.kept_weights import kept_for_now
 from rnnwidget.editing.legs import cuts_of, edits_between
 from rnnwidget.editing.overflow import has_nan
+from rnnwidget.editing.packed_matrices import are_packed
 from rnnwidget.editing.reading import ReadInputs
 from rnnwidget.editing.stepping import stepped, stepped_module
 from rnnwidget.recording.clients import autocast_of, mixes_halves
@@ -252,9 +253,14 @@ class _Direction:
         return self._done_with(leg, (output, (folded.handed_out(reached[0]), *reached[1:])), states)
 
     def _on_kernel(self, folded: Folded, leg: Leg, states: States) -> LayerOutput:
-        inputs = self._read.part(leg)
-        packed = None if folded.packed is None else folded.packed.run(self._call, folded.weights, inputs, states)
-        return packed or self._reading.run_kernel(folded.weights, inputs, states, leg)
+        inputs, call, packed = self._read.part(leg), self._call, folded.packed
+
+        def plainly() -> LayerOutput:
+            return self._reading.run_kernel(folded.weights, inputs, states, leg)
+
+        if packed is None or call.layout.packed or not are_packed(call.kernel, folded.weights, inputs):
+            return plainly()
+        return packed.run(folded.weights, inputs, states, training=call.training, plainly=plainly)
 
     def _unedited(self, leg: Leg, states: States) -> tuple[Tensor, States]:
         memory = None if leg.start or leg.stop > self._cut or self._graph else self._memory

@@ -60,14 +60,6 @@ class _Rows(NamedTuple):
     hidden_bias: Tensor
 
 
-class _Biases(NamedTuple):
-    """Which gates and units are without a hidden bias, and which have which input bias, all others being as given."""
-
-    cleared: tuple[object, ...]
-    clamped: tuple[object, ...]
-    numbers: list[object]
-
-
 class KeptWeights:
     """Of one layer and direction.
 
@@ -85,7 +77,8 @@ class KeptWeights:
         self._known: LayerWeights | None = None
         self._form: tuple[object, ...] = ()
         self._cleared: tuple[object, ...] | None = None
-        self._biases: _Biases | None = None
+        self._clamped: tuple[tuple[object, ...], tuple[object, ...]] | None = None
+        self._written: Rewriting | None = None
         self._rows: dict[object, _Rows] = {}
 
     def of(self, weights: LayerWeights, rewriting: Rewriting) -> LayerWeights | None:
@@ -104,13 +97,12 @@ class KeptWeights:
         cleared = [each for each in rewriting.clamped if not each.saturates]
         held, biased = rewriting.held, bool(rewriting.shifts or rewriting.clamped)
         adds = held is not None and held[1] != 0
-        anew = self._copy_matrices(given, cleared, rewriting.spared)
-        for each in cleared if anew else ():
-            for matrix in self._rows_of(each.name, each.rows).matrices:
-                each.clear_rows(matrix)
-        if anew and rewriting.spared is None:
-            self._cleared = _names(cleared)
-        self._write_biases(given, rewriting, cleared, adds=adds)
+        stay = self._weights_hold and rewriting is self._written
+        if not stay:
+            self._written = None
+            stay = not self._write_matrices(given, cleared, rewriting.spared) and rewriting.spared is None
+            self._write_biases(given, rewriting, cleared, adds=adds)
+            self._written = rewriting
         rewritten = LayerWeights(
             kept[0] if cleared else given[0],
             kept[1] if cleared or rewriting.spared is not None else given[1],
@@ -118,22 +110,31 @@ class KeptWeights:
             kept[3] if cleared or adds else given[3],
             weights.projection,
         )
-        if self._weights_hold:
-            stay = self.packed is not None and not anew and rewriting.spared is None and self.packed.are_of(rewritten)
-            self.packed = self.packed if stay else PackedMatrices(rewritten.input_hidden, rewritten.hidden_hidden)
+        if self._weights_hold and not (stay and self.packed is not None and self.packed.are_of(rewritten)):
+            self.packed = PackedMatrices(rewritten.input_hidden, rewritten.hidden_hidden)
         return rewritten
+
+    def _write_matrices(self, given: Sequence[Tensor], cleared: Sequence[ClampedRows], spared: Tensor | None) -> bool:
+        """Write the matrices under edits; whether anything had to be written."""
+        anew = self._copy_matrices(given, cleared, spared)
+        for each in cleared if anew else ():
+            for matrix in self._rows_of(each.name, each.rows).matrices:
+                each.clear_rows(matrix)
+        if anew and spared is None:
+            self._cleared = _names(cleared)
+        return anew
 
     def _write_biases(
         self, given: Sequence[Tensor], rewriting: Rewriting, cleared: Sequence[ClampedRows], *, adds: bool
     ) -> None:
-        kept, before, self._biases = self._memory, self._biases, None
-        clamped = rewriting.clamped
-        now = _Biases(_names(cleared), _names(clamped), [each.bias for each in clamped])
-        only_clamps = self._weights_hold and not (rewriting.shifts or adds)
-        if only_clamps and before == now:
-            self._biases = now
-            return
-        if not (only_clamps and before is not None and before[:2] == now[:2]):
+        """Write both biases; only new values where the same gates and units were clamped, and nothing else done."""
+        kept, clamped = self._memory, rewriting.clamped
+        places = None
+        if self._weights_hold and not (rewriting.shifts or adds):
+            places = _names(cleared), _names(clamped)
+        stay = places is not None and places == self._clamped
+        self._clamped = None
+        if not stay:
             if rewriting.shifts or clamped:
                 kept[2].copy_(given[2])
             if cleared or adds:
@@ -147,7 +148,7 @@ class KeptWeights:
                 each.clear_rows(self._rows_of(each.name, each.rows).hidden_bias)
         for each in clamped:
             each.write_rows(self._rows_of(each.name, each.rows).input_bias)
-        self._biases = now if only_clamps else None
+        self._clamped = places
 
     def _copy_matrices(self, given: Sequence[Tensor], cleared: Sequence[ClampedRows], spared: Tensor | None) -> bool:
         """Copy of the matrices what is to be changed there; whether rows are to be cleared that are not at zero."""
@@ -192,7 +193,8 @@ class KeptWeights:
             if type(memory[0]) is not Tensor:  # a mode makes others, which nobody else can use
                 return False
             self._memory, self._form, self._cleared, self._rows = memory, form, None, {}
-            self._biases, self.safe = None, self._weights_hold and far_from_overflow(*weights.tensors())
+            self._clamped, self._written = None, None
+            self.safe = self._weights_hold and far_from_overflow(*weights.tensors())
         self._known = weights if self._weights_hold else None
         return True
 

@@ -5,13 +5,16 @@ Given plain ones, the kernel packs them in every call, which takes as long as so
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.recording.clients import autocast_of
-from rnnwidget.recording.recurrent_call import Kernel, LayerOutput, RecurrentCall
+from rnnwidget.recording.recurrent_call import Kernel, LayerOutput
 from rnnwidget.recording.same_values import same_values
 
 States = tuple[Tensor, ...]
@@ -25,55 +28,62 @@ LSTM_MODE = 2  # what oneDNN's kernel is called with for an LSTM
 class PackedMatrices:
     """The matrices of one direction, which nobody writes into: packed when inputs of one shape are read again.
 
-    Whether packed ones give the bits of plain ones is looked at once for each shape.
+    Whether packed ones give the bits of plain ones is looked at once for each shape. The plain ones are not held.
     """
 
     def __init__(self, input_hidden: Float[Tensor, "rows feature"], hidden_hidden: Float[Tensor, "rows unit"]) -> None:
-        self._matrices = input_hidden, hidden_hidden
+        self._matrices = weakref.ref(input_hidden), weakref.ref(hidden_hidden)  # which may be a model's own
         self._packed: tuple[Tensor, Tensor] | None = None
         self._same_bits: dict[torch.Size, bool | None] = {}
 
     def are_of(self, weights: LayerWeights) -> bool:
         """Whether it is these matrices that are packed."""
-        return weights.input_hidden is self._matrices[0] and weights.hidden_hidden is self._matrices[1]
+        input_hidden, hidden_hidden = self._matrices
+        return weights.input_hidden is input_hidden() and weights.hidden_hidden is hidden_hidden()
 
     def run(
-        self, call: RecurrentCall, weights: LayerWeights, inputs: Float[Tensor, "time batch feature"], states: States
-    ) -> LayerOutput | None:
-        """One direction over some steps; None where the kernel is to be given plain matrices."""
-        if not _is_onednns(call, weights, inputs):
-            return None
-        if inputs.shape not in self._same_bits:
+        self,
+        weights: LayerWeights,
+        inputs: Float[Tensor, "time batch feature"],
+        states: States,
+        *,
+        training: bool,
+        plainly: Callable[[], LayerOutput],
+    ) -> LayerOutput:
+        """One direction over some steps, as ``plainly`` gives it; for inputs that :func:`are_packed`."""
+        shape = inputs.shape
+        if shape not in self._same_bits:
             if len(self._same_bits) >= SHAPES:
                 self._same_bits.clear()
-            self._same_bits[inputs.shape] = None
-            return None
-        if self._same_bits[inputs.shape] is None:
-            plain = call.run_direction(weights, inputs, states, None)
-            self._same_bits[inputs.shape] = self._gives(plain, call, weights, inputs, states)
+            self._same_bits[shape] = None
+            return plainly()
+        if self._same_bits[shape] is None:
+            plain = plainly()
+            self._same_bits[shape] = self._gives(plain, weights, inputs, states, training=training)
             return plain
-        return self._run_packed(call, weights, inputs, states) if self._same_bits[inputs.shape] else None
+        if not self._same_bits[shape]:
+            return plainly()
+        return self._run_packed(weights, inputs, states, training=training)
 
     def _gives(
-        self, plain: LayerOutput, call: RecurrentCall, weights: LayerWeights, inputs: Tensor, states: States
+        self, plain: LayerOutput, weights: LayerWeights, inputs: Tensor, states: States, *, training: bool
     ) -> bool:
         try:
-            packed = self._run_packed(call, weights, inputs, states)
+            packed = self._run_packed(weights, inputs, states, training=training)
         except RuntimeError:  # a build of PyTorch for another processor may know the operator and refuse it
             return False
         pairs = zip((packed.output, *packed.finals), (plain.output, *plain.finals), strict=True)
         return all([same_values(one, other) for one, other in pairs])
 
-    def _run_packed(self, call: RecurrentCall, weights: LayerWeights, inputs: Tensor, states: States) -> LayerOutput:
+    def _run_packed(self, weights: LayerWeights, inputs: Tensor, states: States, *, training: bool) -> LayerOutput:
         units = weights.hidden_hidden.size(1)
         if self._packed is None:
             assert _PACK is not None
-            read, recurrent = _PACK(*self._matrices, units, False, True, False)
+            read, recurrent = _PACK(weights.input_hidden, weights.hidden_hidden, units, False, True, False)
             self._packed = read, recurrent
-        biases = weights.input_bias, weights.hidden_bias
-        output, hidden, cell, _ = _ONE_LAYER(
-            inputs, *self._packed, *biases, *states, False, (), LSTM_MODE, units, 1, True, False, False, call.training
-        )
+        given, (hidden, cell) = inputs.contiguous(), [state.contiguous() for state in states]
+        biases, kind = (weights.input_bias, weights.hidden_bias), (LSTM_MODE, units, 1, True, False, False, training)
+        output, hidden, cell, _ = _ONE_LAYER(given, *self._packed, *biases, hidden, cell, False, (), *kind)
         return LayerOutput(output, (hidden, cell))
 
 
@@ -81,16 +91,14 @@ _PACK: Kernel | None = getattr(torch.ops.mkldnn, "_reorder_mkldnn_rnn_layer_weig
 _ONE_LAYER: Kernel = torch.mkldnn_rnn_layer
 
 
-def _is_onednns(call: RecurrentCall, weights: LayerWeights, inputs: Tensor) -> bool:
-    """Whether PyTorch has oneDNN compute a call, as far as is known beforehand."""
+def are_packed(kernel: Kernel | None, weights: LayerWeights, inputs: Tensor) -> bool:
+    """Whether PyTorch has oneDNN run a kernel on matrices that it packs, as far as is known beforehand."""
     return (
-        _PACK is not None
-        and bool(torch.backends.mkldnn.enabled)
-        and call.family.name == "lstm"
-        and call.form == "stack"
-        and not call.layout.packed
+        kernel is torch._VF.lstm
+        and _PACK is not None
         and weights.projection is None
         and inputs.dtype == torch.float32
         and inputs.device.type == "cpu"
         and autocast_of("cpu") is None
+        and bool(torch.backends.mkldnn.enabled)
     )

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 import rnnwidget as rw
 from rnnwidget.editing import packed_matrices
-from rnnwidget.editing.packed_matrices import PackedMatrices
 from tests.cases import assert_same_bits
 
 ONE_LAYER = packed_matrices._ONE_LAYER
@@ -35,7 +34,7 @@ def counted(one_layer: Callable[..., object] = ONE_LAYER) -> Iterator[list[Tenso
 
 
 def unpacked(model: nn.Module, x: Tensor, edits: list[rw.Edit]) -> rw.Recording:
-    with patch.object(PackedMatrices, "run", lambda *_: None):
+    with patch("rnnwidget.editing.carrying_out.are_packed", lambda *_: False):
         return rw.intervene(model, x, edits).recording
 
 
@@ -121,7 +120,7 @@ def test_a_kernel_that_does_otherwise_with_packed_matrices_is_given_plain_ones(
     with counted(one_layer) as runs:
         outputs = dragged(rw.Intervention(MODEL, X))
     assert len(runs) == times
-    with patch.object(PackedMatrices, "run", lambda *_: None):
+    with patch("rnnwidget.editing.carrying_out.are_packed", lambda *_: False):
         expected = dragged(rw.Intervention(MODEL, X))
     for ours, theirs in zip(outputs, expected, strict=True):
         assert_same_bits(ours, theirs)
@@ -142,6 +141,47 @@ def test_other_kernels_are_given_plain_ones(model: nn.RNNBase) -> None:
         for value in (0.1, 0.2, 0.3):
             runner.run(rw.shift(site, value, steps=slice(6, None)))
     assert not runs
+
+
+class FromHalfOfATensor(nn.Module):
+    """Begins from states that do not lie in one piece of memory."""
+
+    def __init__(self, *, batch_first: bool) -> None:
+        super().__init__()
+        self.lstm, self.begun = nn.LSTM(3, 4, batch_first=batch_first), torch.randn(2, 1, 2, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, cell = self.begun[..., ::2]
+        return self.lstm(x, (hidden, cell))[0]
+
+
+@has_onednn
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("first", [0, 5])
+@torch.no_grad()
+def test_states_and_inputs_that_lie_in_many_pieces(batch_first: bool, first: int) -> None:
+    torch.manual_seed(0)
+    model, x = FromHalfOfATensor(batch_first=batch_first), X.transpose(0, 1).contiguous() if batch_first else X
+    runner = rw.Intervention(model, x)
+    with counted() as runs:
+        for value in (0.1, 0.2, 0.3, 0.4):
+            edit = rw.clamp("f", value, steps=slice(first, first + 6))
+            assert_same_bits(runner.run(edit).output, rw.intervene(model, x, edit).output)
+    assert len(runs) == 3
+
+
+@has_onednn
+@torch.no_grad()
+def test_a_model_in_training_has_kernels_of_its_own() -> None:
+    runner, model = rw.Intervention(MODEL, X), MODEL
+    with counted() as runs:
+        dragged(runner)
+        model.eval()
+        outputs = dragged(runner)
+        model.train()
+    assert len(runs) == 6
+    for ours, theirs in zip(outputs, dragged(runner), strict=True):
+        assert_same_bits(ours, theirs)
 
 
 @has_onednn
