@@ -16,7 +16,7 @@ from rnnwidget.cells.family import Family
 from rnnwidget.cells.layer_run import LayerWeights
 from rnnwidget.editing.folded import Folded
 from rnnwidget.editing.folding import fold
-from rnnwidget.editing.kept_weights import KeptWeights
+from rnnwidget.editing.kept_weights import KeptWeights, kept_for_now
 from rnnwidget.editing.legs import first_edited
 from rnnwidget.editing.overflow import far_from_overflow
 from rnnwidget.editing.reading import ReadInputs
@@ -48,8 +48,8 @@ class _Remembered:
     """
 
     legs: dict[tuple[str, int, int, int], dict[Leg, FirstLeg]] = field(default_factory=dict)
-    weights: dict[tuple[str, int, int], KeptWeights] = field(default_factory=dict)
-    folds: dict[tuple[str, int, int], tuple[tuple[SiteEdit, ...], Folded | None]] = field(default_factory=dict)
+    weights: dict[tuple[str, int, int, int], KeptWeights] = field(default_factory=dict)
+    folds: dict[tuple[str, int, int, int], tuple[tuple[SiteEdit, ...], Folded | None]] = field(default_factory=dict)
     inputs: ReadInputs | None = None
 
 
@@ -116,7 +116,9 @@ class EarlierRuns:
         assert running is not None
         call, steps = running.call, running.call.layout.steps
         place = running.module.path, running.number, index
-        memory = LayerMemory(self._remembered, place, steps, own=running.own and index == 0)
+        # A forward may change its weights between two calls of a module: they are told to hold by call.
+        alone = running.number == 0 and (running.module.path, 1) not in self._calls
+        memory = LayerMemory(self._remembered, place, steps, alone=alone, own=running.own and index == 0)
         if (running.first == 0 and running.last == steps) or inputs.shape[:-1] != call.input.shape[:-1]:
             running.first, running.last = 0, steps
             return (), memory
@@ -166,21 +168,20 @@ def _alike(call: RecurrentCall, before: RecurrentCall) -> bool:
 class LayerMemory:
     """The first legs of one layer in one call, which starts from the states of the unedited run."""
 
-    def __init__(self, remembered: _Remembered, place: tuple[str, int, int], steps: int, *, own: bool) -> None:
-        self._remembered, self._place, self._steps, self._own = remembered, place, steps, own
-
-    def weights(self, side: int) -> KeptWeights:
-        """Memory for the layer's weights under edits: of all its calls, as long as its weights hold."""
-        path, _, index = self._place
-        key, kept = (path, index, side), self._remembered.weights
-        if key not in kept:
-            kept[key] = KeptWeights(weights_hold=True)
-        return kept[key]
+    def __init__(
+        self, remembered: _Remembered, place: tuple[str, int, int], steps: int, *, alone: bool, own: bool
+    ) -> None:
+        self._remembered, self._place, self._steps = remembered, place, steps
+        self._alone, self._own = alone, own
 
     def folded(self, family: Family, weights: LayerWeights, side: int, edits: tuple[SiteEdit, ...]) -> Folded | None:
         """Weights that stand for edits; those of the same edits as the last time are only written anew."""
-        path, _, index = self._place
-        key, folds, kept = (path, index, side), self._remembered.folds, self.weights(side)
+        if not self._alone:
+            return fold(family, weights, edits, kept_for_now(side))
+        key, folds, memory = (*self._place, side), self._remembered.folds, self._remembered.weights
+        if key not in memory:
+            memory[key] = KeptWeights(weights_hold=True)
+        kept = memory[key]
         before, known = folds.get(key, ((), None))
         if known is not None and known.rewriting is not None and len(before) == len(edits):
             rewritten = kept.of(weights, known.rewriting) if all(map(is_, before, edits)) else None

@@ -156,12 +156,13 @@ class BeforeAndAfter:
         if not paths:
             return self._baseline
         key = tuple(paths.items())
-        if key not in self._by_path:
-            while len(self._by_path) >= KEPT:
-                del self._by_path[next(iter(self._by_path))]
-            editor = EditList((), paths, earlier=self._earlier)
-            self._by_path[key] = self._twin.run(self.x, editor=editor)
-        return self._by_path[key]
+        known = self._by_path.get(key)
+        if known is None:
+            for oldest in list(self._by_path)[: len(self._by_path) - KEPT + 1]:
+                self._by_path.pop(oldest, None)  # another thread may be at it
+            known = self._twin.run(self.x, editor=EditList((), paths, earlier=self._earlier))
+            self._by_path[key] = known
+        return known
 
 
 class Intervention:

@@ -102,7 +102,7 @@ class KeptWeights:
             self._written = None
             stay = not self._write_matrices(given, cleared, rewriting.spared) and rewriting.spared is None
             self._write_biases(given, rewriting, cleared, adds=adds)
-            self._written = rewriting
+            self._written = rewriting if self._weights_hold else None
         rewritten = LayerWeights(
             kept[0] if cleared else given[0],
             kept[1] if cleared or rewriting.spared is not None else given[1],

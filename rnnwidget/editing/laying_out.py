@@ -146,8 +146,9 @@ def _of_number(
     if window[0] >= window[1] and edit.steps is not None:
         return None
     known, key = edit.in_windows, (width, like.dtype, like.device)
-    if (*key, steps, window) in known:
-        return known[*key, steps, window]
+    before = known.get((*key, steps, window))
+    if before is not None:
+        return before
     if key not in edit.at_all_times:
         mask, units = None, None
         with _outside_of_inference():

@@ -47,8 +47,11 @@ def copied_module(module: nn.Module, parameter_for: Callable[[Tensor], Tensor]) 
     for part in modules_of(copied):
         if isinstance(part, nn.RNNBase):
             # By these a copy would find its weights changed and list the parameters, whatever was listed before.
-            named = [getattr(part, name, None) for name in part._flat_weights_names]  # noqa: SLF001 - no other list
-            vars(part)["_flat_weight_refs"] = [None if each is None else weakref.ref(each) for each in named]
+            # What is computed by a parametrization has to be found changed, and is not to be computed here.
+            named = [{**vars(part), **part._parameters}.get(name) for name in part._flat_weights_names]  # noqa: SLF001 - no other list
+            before = vars(part)["_flat_weight_refs"]
+            pairs = zip(named, before, strict=True)
+            vars(part)["_flat_weight_refs"] = [old if each is None else weakref.ref(each) for each, old in pairs]
     return copied
 
 
@@ -172,7 +175,8 @@ _AND_LISTED = _TORCHS_OWN | {"_flat_weights"}
 
 def _alike_but_for_tensors(one: nn.Module, other: nn.Module) -> bool:
     ours, theirs = vars(one), vars(other)
-    left_out = _AND_LISTED if _lists_parameters(ours) and _lists_parameters(theirs) else _TORCHS_OWN
+    both_list = isinstance(one, nn.RNNBase) and _lists_parameters(ours) and _lists_parameters(theirs)
+    left_out = _AND_LISTED if both_list else _TORCHS_OWN
     for name, value in ours.items():
         if name not in left_out:
             if name not in theirs:

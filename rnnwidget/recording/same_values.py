@@ -41,31 +41,33 @@ def same_values(one: Tensor, other: Tensor) -> bool:
 
 
 class KnownValues:
-    """A tensor of ours that stays where and as it lies: what it takes to compare it is asked once."""
+    """A tensor of ours that keeps its form: whether it is plain memory is asked once.
 
-    __slots__ = ("_address", "_bytes", "_form", "_tensor")
+    Where it lies is asked each time: a tensor that is handed to another process is moved to memory that both share.
+    """
+
+    __slots__ = ("_bytes", "_form", "_is_plain", "_tensor")
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor, self._bytes = tensor, tensor.nbytes
         self._form = tensor.shape, tensor.dtype, tensor.device
-        self._address = tensor.data_ptr() if _is_plain_memory(tensor) else 0
-
-    def __reduce__(self) -> tuple[type[KnownValues], tuple[Tensor]]:
-        return KnownValues, (self._tensor,)
+        self._is_plain = _is_plain_memory(tensor) and tensor.numel() > 0
 
     def are_in(self, other: Tensor) -> bool:
         """Whether ``other`` holds the same, as :func:`same_values` has it."""
-        if not (self._address and _is_plain_memory(other)):
+        if not (self._is_plain and _is_plain_memory(other)):
             return same_values(self._tensor, other)
         if (other.shape, other.dtype, other.device) != self._form:
             return False
-        return _memcmp()(self._address, other.data_ptr(), self._bytes) == 0
+        return _memcmp()(self._tensor.data_ptr(), other.data_ptr(), self._bytes) == 0
 
     def are_those_of(self, other: KnownValues) -> bool:
         """The same for another one."""
-        if not (self._address and other._address):
+        if not (self._is_plain and other._is_plain):
             return same_values(self._tensor, other._tensor)
-        return self._form == other._form and _memcmp()(self._address, other._address, self._bytes) == 0
+        if self._form != other._form:
+            return False
+        return _memcmp()(self._tensor.data_ptr(), other._tensor.data_ptr(), self._bytes) == 0
 
 
 def _is_plain_memory(tensor: Tensor) -> bool:

@@ -192,6 +192,31 @@ def test_weights_that_the_kernel_is_given_beside_the_parameters(around: nn.Modul
             assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
 
 
+class Drop(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return nn.functional.dropout(weight, 0.5, training=True)
+
+
+def test_a_weight_that_is_drawn_is_not_drawn_for_a_copy() -> None:
+    model = nn.LSTM(3, 4, dtype=torch.float64)
+    nn.utils.parametrize.register_parametrization(model, "weight_hh_l0", Drop())
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        runner = rw.Intervention(model, X)
+        first, second = (runner.run([rw.clamp("f", 0.5)]).output[0] for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same_bits(first, second)
+
+
+@pytest.mark.parametrize("value", [None, 3, torch.tensor(1.0)])
+def test_a_persons_own_attribute_may_be_called_as_one_of_pytorchs(value: object) -> None:
+    model = Last()
+    model._flat_weights = value
+    runner = rw.Intervention(model, X)
+    for _ in range(2):
+        assert_same_bits(runner.run([rw.shift("f", 0.0)]).output, model(X))
+
+
 class Last(nn.Module):
     def __init__(self) -> None:
         super().__init__()

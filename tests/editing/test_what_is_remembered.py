@@ -1,7 +1,9 @@
 """What an edit and a runner keep from one run to the next must never be another run's."""
 
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -314,3 +316,57 @@ def test_the_same_edits_after_others_are_those_edits(batch_first: bool) -> None:
     runner = rw.Intervention(model, x)
     for edits in lists:
         assert_same_bits(runner.run(edits).output[0], rw.Intervention(model, x).run(edits).output[0])
+
+
+class ChangesItsWeights(nn.Module):
+    """Reads its input in pieces, with other weights each time."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.rnn, self.part = nn.LSTM(3, 8), part
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, outputs, state = getattr(self.rnn, self.part), [], None
+        before = weight.detach().clone()
+        with torch.no_grad():
+            for piece in x.split(5):
+                output, state = self.rnn(piece, state)
+                outputs.append(output)
+                weight.mul_(0.5)
+            weight.copy_(before)
+        return torch.cat(outputs)
+
+
+@pytest.mark.parametrize("part", ["weight_hh_l0", "weight_ih_l0", "bias_ih_l0", "bias_hh_l0"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        rw.clamp("f", 0.3),
+        rw.clamp("f", 0.3, units=[1]),
+        rw.shift("f", 1.5, steps=slice(7, None)),
+        rw.clamp("h", 0.5, units=[1]),
+        rw.clamp("h", 0.5, units=[1], steps=slice(8, None)),
+    ],
+    ids=repr,
+)
+@torch.no_grad()
+def test_weights_that_a_forward_changes_between_two_calls(part: str, edit: rw.Edit) -> None:
+    torch.manual_seed(0)
+    model, x = ChangesItsWeights(part), torch.randn(25, 2, 3)
+    with rw.edited(model, edit):
+        expected = model(x)
+    runner = rw.Intervention(model, x)
+    for _ in range(4):
+        torch.testing.assert_close(runner.run(edit).output, expected, rtol=0, atol=1e-6)
+
+
+def test_a_thread_holds_no_edit_s_tensor() -> None:
+    value = torch.ones(50, 1, 4)
+    edit, model = rw.shift("f", value), lstm(dtype=torch.float32)
+    held = weakref.ref(edit.value)
+    with torch.no_grad():
+        clamped(model, edit, X.float().repeat(3, 1, 1)[:50])
+    del edit
+    gc.collect()
+    assert held() is None
+    assert kept_weights.kept_for_now(0)._written is None

@@ -46,6 +46,17 @@ def test_known_values_are_told_as_any_are(one: Tensor, other: Tensor) -> None:
     assert KnownValues(one).are_those_of(KnownValues(other)) == expected
 
 
+def test_what_is_moved_to_memory_shared_with_another_process_is_found_there() -> None:
+    tensor, like = torch.ones(2**20), torch.ones(2**20)
+    known, other = KnownValues(tensor), KnownValues(like)
+    tensor.share_memory_()
+    assert known.are_in(like)
+    assert known.are_those_of(other)
+    tensor[-1] = 2
+    assert not known.are_in(like)
+    assert not other.are_those_of(known)
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda known: pickle.loads(pickle.dumps(known))])  # noqa: S301 - ours
 def test_a_copy_is_of_its_own_memory(copied) -> None:
     tensor = torch.ones(64)
