@@ -42,14 +42,14 @@ class FirstLeg(NamedTuple):
 
 @dataclass
 class _Remembered:
-    """By module, number of its call, layer and side: first legs, weights under edits, the latest edits.
+    """By module, number of its call, layer and side: first legs; of modules called once, weights and latest edits.
 
     ``inputs`` are those of the lowest layer of a model's only call.
     """
 
     legs: dict[tuple[str, int, int, int], dict[Leg, FirstLeg]] = field(default_factory=dict)
-    weights: dict[tuple[str, int, int, int], KeptWeights] = field(default_factory=dict)
-    folds: dict[tuple[str, int, int, int], tuple[tuple[SiteEdit, ...], Folded | None]] = field(default_factory=dict)
+    weights: dict[tuple[str, int, int], KeptWeights] = field(default_factory=dict)
+    folds: dict[tuple[str, int, int], tuple[tuple[SiteEdit, ...], Folded | None]] = field(default_factory=dict)
     inputs: ReadInputs | None = None
 
 
@@ -178,7 +178,8 @@ class LayerMemory:
         """Weights that stand for edits; those of the same edits as the last time are only written anew."""
         if not self._alone:
             return fold(family, weights, edits, kept_for_now(side))
-        key, folds, memory = (*self._place, side), self._remembered.folds, self._remembered.weights
+        path, _, index = self._place
+        key, folds, memory = (path, index, side), self._remembered.folds, self._remembered.weights
         if key not in memory:
             memory[key] = KeptWeights(weights_hold=True)
         kept = memory[key]
