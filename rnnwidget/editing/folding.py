@@ -150,9 +150,8 @@ class _Folding:
         if weights is None:
             return None
         holds = self._held is not None or bool(self._clamped)
-        bounded = "relu" not in self._family.activations.values()
-        safe = self._kept.safe and rewriting.safe and bounded and self._cell is None
-        packed = self._kept.packed
+        packed, safe = self._kept.packed, self._kept.safe and rewriting.safe and self._cell is None
+        safe = safe and "relu" not in self._family.activations.values()  # whose states have no bounds
         return Folded(weights, None, None, self._cell, self._held, holds, rewriting, safe=safe, packed=packed)
 
     def _turned_matrix(self) -> Tensor:

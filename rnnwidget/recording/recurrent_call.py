@@ -74,7 +74,6 @@ class RecurrentCall(NamedTuple):
         """One layer on the kernel."""
         assert self.kernel is not None
         every = [side for side in weights if isinstance(side, LayerWeights)]
-        states = initial if len(initial) > 1 else initial[0]
         if self.form == "cell":
             given = tuple(state[0] for state in initial)
             cell = every[0]
@@ -87,7 +86,7 @@ class RecurrentCall(NamedTuple):
                 cell.hidden_bias,
             )
             return self.read(returned)
-        return self._run_stack(every, 1, inputs, states, 0.0)
+        return self._run_stack(every, 1, inputs, initial, 0.0, self.layout)
 
     def run_direction(
         self, weights: LayerWeights, inputs: Tensor, initial: tuple[Tensor, ...], batch_sizes: Tensor | None
@@ -95,12 +94,8 @@ class RecurrentCall(NamedTuple):
         """One direction of a layer over some steps on the kernel: time first, or packed in ``batch_sizes``."""
         if self.form == "cell":
             return self.run_layer((weights,), inputs, initial)
-        assert self.kernel is not None
-        states, biased = initial if len(initial) > 1 else initial[0], weights.input_bias is not None
-        common = (states, weights.tensors(), biased, 1, 0.0, self.training, False)
-        if batch_sizes is not None:
-            return self.read(self.kernel(inputs, batch_sizes, *common))
-        return self.read(self.kernel(inputs, *common, False))
+        layout = SequenceLayout(inputs.size(0), initial[0].size(1), batch_first=False, batch_sizes=batch_sizes)
+        return self._run_stack((weights,), 1, inputs, initial, 0.0, layout)
 
     def run_lowest(self, layers: int) -> LayerOutput:
         """The lowest layers on the kernel as one stack, dropout between them drawn as the kernel draws it."""
@@ -108,18 +103,24 @@ class RecurrentCall(NamedTuple):
         initial = self.initial
         if layers < len(self.weights):
             initial = tuple([state[: layers * self.directions] for state in initial])
-        return self._run_stack(every, layers, self.input, initial if len(initial) > 1 else initial[0], self.dropout)
+        return self._run_stack(every, layers, self.input, initial, self.dropout, self.layout)
 
     def _run_stack(
-        self, sides: Sequence[LayerWeights], layers: int, inputs: Tensor, states: Any, dropout: float
+        self,
+        sides: Sequence[LayerWeights],
+        layers: int,
+        inputs: Tensor,
+        initial: tuple[Tensor, ...],
+        dropout: float,
+        layout: SequenceLayout,
     ) -> LayerOutput:
         assert self.kernel is not None
         flat = [tensor for side in sides for tensor in side.tensors()]
-        biased = sides[0].input_bias is not None
-        common = (states, flat, biased, layers, dropout, self.training, self.directions == 2)
-        if self.layout.packed:
-            return self.read(self.kernel(inputs, self.layout.batch_sizes, *common))
-        return self.read(self.kernel(inputs, *common, self.layout.batch_first))
+        states, both = initial if len(initial) > 1 else initial[0], len(sides) == 2 * layers
+        common = (states, flat, sides[0].input_bias is not None, layers, dropout, self.training, both)
+        if layout.packed:
+            return self.read(self.kernel(inputs, layout.batch_sizes, *common))
+        return self.read(self.kernel(inputs, *common, layout.batch_first))
 
     def returned(self, result: LayerOutput) -> Any:
         """What the kernel itself would have returned."""

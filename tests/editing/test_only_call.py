@@ -271,6 +271,21 @@ def test_what_ran_while_weights_were_others_is_forgotten(runs_before: int) -> No
         torch.testing.assert_close(runner.run([edit]).output, rw.intervene(model, x, edit).output)
 
 
+class Emptied(dict):
+    """Whatever is put into it is taken out by another thread at once."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+@torch.no_grad()
+def test_an_unedited_run_that_another_thread_drops_is_told_nevertheless() -> None:
+    runner = rw.Intervention(nn.LSTM(3, 4), torch.randn(6, 2, 3))
+    expected = runner.run([EDIT])
+    runner._runs._by_path = Emptied()
+    assert_same_results(runner.run([EDIT]), expected)
+
+
 @pytest.mark.parametrize("edit", [EDIT, rw.nudge("h", 0.5), rw.scale("f", 1.0), rw.clamp("c", 0.1, steps=[2])])
 def test_what_is_handed_out_is_nobody_elses(edit: rw.Edit) -> None:
     torch.manual_seed(0)
